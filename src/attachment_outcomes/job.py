@@ -1,0 +1,96 @@
+"""The edge between the workflow and the library: one job, its log, its seed, its errors.
+
+Scripts call :func:`run` with their ``main`` and the object the workflow engine gives them; they need nothing else of
+the engine, so a test can run any script with a plain :class:`Job`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from attachment_outcomes.errors import AttachmentOutcomesError
+
+
+def seed(*parts: object) -> int:
+    """Return a seed that depends on the parts only, so that adding a study changes no other result."""
+    return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()[:8], "big")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a script works with: named inputs, outputs and parameters, its wildcards and its own random generator."""
+
+    input: Any
+    output: Any
+    params: Any
+    wildcards: Mapping[str, str] = field(default_factory=dict)
+    rule: str = ""
+    log: str | None = None
+
+    @property
+    def study(self) -> str:
+        """Name of the study the job works on."""
+        return str(self.wildcards["study"])
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A fresh generator, seeded by the global seed, the rule and the wildcards."""
+        wildcards = [f"{k}={v}" for k, v in sorted(self.wildcards.items())]
+        return np.random.default_rng(seed(getattr(self.params, "seed", 0), self.rule, *wildcards))
+
+
+def plain_job(
+    *,
+    input: Mapping[str, Any],
+    output: Mapping[str, Any],
+    params: Mapping[str, Any] | None = None,
+    study: str = "test",
+    rule: str = "test",
+) -> Job:
+    """Return a job without a workflow engine, for tests and notebooks."""
+    return Job(SimpleNamespace(**input), SimpleNamespace(**output), SimpleNamespace(**(params or {})), {"study": study}, rule)
+
+
+def run(main: Callable[[Job], None], snakemake: Any) -> None:
+    """Run a script's ``main`` with its log; tell a mendable problem in one message, and anything else with its trace.
+
+    The message goes to the log (which the engine shows) after ``ERROR``; the exit code is 1.
+    """
+    log = str(snakemake.log[0]) if snakemake.log else None
+    if log:
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+    handler: logging.Handler = logging.FileHandler(log, mode="w", encoding="utf-8") if log else logging.StreamHandler()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    job = Job(
+        snakemake.input, snakemake.output, snakemake.params, dict(snakemake.wildcards.items()), str(snakemake.rule), log
+    )
+    try:
+        main(job)
+    except AttachmentOutcomesError as error:
+        logging.error("%s", error)
+        sys.exit(1)
+    except Exception as error:
+        # The message of an unforeseen error may quote a cell, so only its kind and place are kept.
+        logging.error("unforeseen %s in %s. Hint: run the step's function on its inputs to see more.", type(error).__name__, place(error))
+        sys.exit(1)
+
+
+def place(error: BaseException) -> str:
+    """Return ``file.py:line in function`` of the innermost frame of an error."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "an unknown place"
+    code = trace.tb_frame.f_code
+    return f"{Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name}"
