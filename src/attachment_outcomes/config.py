@@ -105,7 +105,8 @@ def _describe(error: ValidationError, file: str) -> Iterator[str]:
 
 def _resolve(part: dict[str, Any], top: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in part:
-        part = top["$defs"][part["$ref"].rsplit("/", 1)[1]]
+        beside = {k: v for k, v in part.items() if k != "$ref"}
+        part = {**top["$defs"][part["$ref"].rsplit("/", 1)[1]], **beside}
     return part
 
 
