@@ -61,14 +61,26 @@ def read_yaml(path: Path) -> Any:
     """
     if not path.is_file():
         siblings = [p.stem for p in path.parent.glob("*.yaml")]
-        raise ConfigError(problem(shown(path), f"no such file.{did_you_mean(path.stem, siblings)}", hint=f"there are: {', '.join(sorted(siblings)) or 'none'}."))
+        raise ConfigError(
+            problem(
+                shown(path),
+                f"no such file.{did_you_mean(path.stem, siblings)}",
+                hint=f"there are: {', '.join(sorted(siblings)) or 'none'}.",
+            )
+        )
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except UnicodeDecodeError as error:
         raise ConfigError(problem(shown(path), "is not UTF-8 text.", hint="save it as UTF-8.")) from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise ConfigError(problem(f"{shown(path)}, line {line}", f"is not valid YAML: {error.problem}.", hint="check indentation, colons and quotes there.")) from error
+        raise ConfigError(
+            problem(
+                f"{shown(path)}, line {line}",
+                f"is not valid YAML: {error.problem}.",
+                hint="check indentation, colons and quotes there.",
+            )
+        ) from error
 
 
 @cache

@@ -71,9 +71,7 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
     handler: logging.Handler = logging.FileHandler(log, mode="w", encoding="utf-8") if log else logging.StreamHandler()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", handlers=[handler], force=True)
     logging.captureWarnings(True)
-    job = Job(
-        snakemake.input, snakemake.output, snakemake.params, dict(snakemake.wildcards.items()), str(snakemake.rule), log
-    )
+    job = Job(snakemake.input, snakemake.output, snakemake.params, dict(snakemake.wildcards.items()), str(snakemake.rule), log)
     try:
         main(job)
     except AttachmentOutcomesError as error:
@@ -81,7 +79,9 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
         sys.exit(1)
     except Exception as error:
         # The message of an unforeseen error may quote a cell, so only its kind and place are kept.
-        logging.error("unforeseen %s in %s. Hint: run the step's function on its inputs to see more.", type(error).__name__, place(error))
+        logging.error(
+            "unforeseen %s in %s. Hint: run the step's function on its inputs to see more.", type(error).__name__, place(error)
+        )
         sys.exit(1)
 
 
