@@ -1,0 +1,235 @@
+"""Which attachment class does a coder's code mean, read in two, three or four ways?
+
+Vocabulary
+----------
+organised class   Ds, F, E (Adult Attachment Interview) and A, B, C (Strange Situation)
+unresolved        U, the interview's class that takes priority over an organised one; disorganised, D, in the Strange Situation
+cannot classify   CC, counted with U or D, as is usual
+secondary class   the organised class beside U, D or CC: the F of U/F
+forced class      the organised class a coder was told to choose
+way               4-way: U and D take priority. 3-way: only organised classes; U/F counts as F. The two-class ways differ in
+                  what they do with U/F and D/B: ``2-way, unresolved insecure`` counts them insecure, ``2-way, forced`` secure.
+
+Codes are read without regard to case; sub-classes (Ds1 to Ds4, F1 to F5, E1 to E3, A1 to A2, B1 to B4, C1 to C2, with or
+without a letter) count as their class. The plain words secure and insecure are read in the two-class ways only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from attachment_outcomes.errors import ConfigError, DataError, did_you_mean, problem, rows_text
+
+FOUR_WAY = "4-way"
+THREE_WAY = "3-way"
+TWO_WAY_UNRESOLVED = "2-way, unresolved insecure"
+TWO_WAY_FORCED = "2-way, forced"
+WAYS = [FOUR_WAY, THREE_WAY, TWO_WAY_UNRESOLVED, TWO_WAY_FORCED]
+
+SECURE, INSECURE = "secure", "insecure"
+CANNOT_CLASSIFY = "CC"
+
+NO_PRIMARY = "no class given"
+NO_CLASS_BEHIND = "only secure or insecure given, not the class"
+NO_ORGANISED = "no organised class beside the unresolved or disorganised one"
+
+
+@dataclass(frozen=True)
+class CodingSystem:
+    """One coding system: its organised classes with the number of their sub-classes, and the class that takes priority."""
+
+    organised: dict[str, int]
+    priority: str
+    priority_aliases: tuple[str, ...]
+    secure: str
+
+
+SYSTEMS = {
+    # Main, Goldwyn & Hesse, Adult attachment scoring and classification systems; U is also written Ud or U/d.
+    "AAI": CodingSystem({"Ds": 4, "F": 5, "E": 3}, "U", ("Ud",), "F"),
+    # Ainsworth et al. (1978), Patterns of attachment; Main & Solomon (1990) for D.
+    "SSP": CodingSystem({"A": 2, "B": 4, "C": 2}, "D", (), "B"),
+}
+
+CLASSES: dict[str, dict[str, list[str]]] = {
+    name: {
+        FOUR_WAY: [*system.organised, system.priority],
+        THREE_WAY: list(system.organised),
+        TWO_WAY_UNRESOLVED: [SECURE, INSECURE],
+        TWO_WAY_FORCED: [SECURE, INSECURE],
+    }
+    for name, system in SYSTEMS.items()
+}
+
+# Parent's interview class to the child's Strange Situation class that theory expects (van IJzendoorn, 1995).
+MATCH = {"Ds": "A", "F": "B", "E": "C", "U": "D", SECURE: SECURE, INSECURE: INSECURE}
+
+
+def allowed_codes(system: str) -> list[str]:
+    """Return the codes of a system without sub-classes, for messages and data dictionaries."""
+    coding = _system(system)
+    priority = [coding.priority, *coding.priority_aliases, CANNOT_CLASSIFY]
+    return [*coding.organised, *priority, *(f"{coding.priority}/{o}" for o in coding.organised), SECURE, INSECURE]
+
+
+def _system(name: str) -> CodingSystem:
+    if name not in SYSTEMS:
+        raise ConfigError(problem("coding system", f"found {name!r}; allowed: {', '.join(SYSTEMS)}.{did_you_mean(name, SYSTEMS)}"))
+    return SYSTEMS[name]
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """A code taken apart: its class (the priority class for CC, or secure/insecure) and the organised classes beside it."""
+
+    main: str
+    beside: tuple[str, ...]
+
+
+def _parse(code: str, system: str) -> _Parsed | None:
+    """Return the parts of a code, or None if it is not one of the system's."""
+    coding = _system(system)
+    text = re.sub(r"\s+", "", code).casefold()
+    if text in (SECURE, INSECURE):
+        return _Parsed(text, ())
+    if system == "AAI":
+        text = re.sub(r"^u/d(?=/|$)", "u", text)
+    organised = {o.casefold(): o for o in coding.organised}
+    priority = {p.casefold() for p in (coding.priority, *coding.priority_aliases, CANNOT_CLASSIFY)}
+    found: list[str] = []
+    for part in text.split("/"):
+        match = re.fullmatch(r"([a-z]+)(?:([1-9])[a-z]?)?", part)
+        if part in priority:
+            found.append(coding.priority)
+        elif match and match[1] in organised and int(match[2] or 1) <= coding.organised[organised[match[1]]]:
+            found.append(organised[match[1]])
+        else:
+            return None
+    main, beside = found[0], tuple(dict.fromkeys(f for f in found[1:] if f not in (found[0], coding.priority)))
+    if main != coding.priority and (beside or coding.priority in found):
+        return None  # two organised classes (A/C), or the priority class named second: which one holds is not told
+    return _Parsed(main, beside)
+
+
+def _column(frame: pd.DataFrame, name: str, system: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the main class and the one organised class beside it (empty string = none) of each row."""
+    empty = np.full(len(frame), "", dtype=object)
+    if name not in frame:
+        return empty, empty.copy()
+    codes, words = pd.factorize(frame[name].astype("str"))  # missing is -1
+    parsed = [_Parsed("", ()) if not str(w).strip() else _parse(str(w), system) for w in words]
+    wrong = np.array([p is None for p in parsed] + [False])[codes]
+    _refuse(wrong, name, f"a code that the {system} does not have or that leaves the class open", system)
+    main = np.array([p.main if p else "" for p in parsed] + [""], dtype=object)
+    beside = np.array([p.beside[0] if p and len(p.beside) == 1 else "" for p in parsed] + [""], dtype=object)
+    return main[codes], beside[codes]
+
+
+def _refuse(wrong: np.ndarray, column: str, what: str, system: str) -> None:
+    if wrong.any():
+        rows = (np.flatnonzero(wrong) + 1).tolist()
+        raise DataError(
+            problem(
+                f"classifications.{column}",
+                f"{what} in {rows_text(rows)}; allowed: {', '.join(allowed_codes(system))}, and sub-classes such as "
+                f"{next(iter(SYSTEMS[system].organised))}1.",
+                hint="map the study's codes to these in its YAML; the priority class is written first.",
+            )
+        )
+
+
+def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, dict[str, int]]:
+    """Read the classes of one coding system in one way, and count who has none, by reason.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Columns ``primary`` and, where there are any, ``secondary`` and ``forced`` (n rows; codes, empty = missing).
+        A composite code in ``primary`` (U/F) gives the secondary class too.
+    system : {"AAI", "SSP"}
+        Coding system.
+    way : {"4-way", "3-way", "2-way, unresolved insecure", "2-way, forced"}
+        How classes are read; see the module's vocabulary.
+
+    Returns
+    -------
+    labels : (n,) Series
+        Labels of ``CLASSES[system][way]``, missing where the way cannot be read; index of ``frame``.
+    excluded : dict
+        Reason to number of rows without a label; reasons that excluded nobody are kept.
+
+    Raises
+    ------
+    ConfigError
+        If the system or the way is not known.
+    DataError
+        If a code is not the system's, or the columns contradict each other; with row numbers, never the content.
+
+    Notes
+    -----
+    The forced class, where given, is the three-way class. Without it an organised primary class stands for itself, and
+    otherwise the one secondary class; if there is none the row has no three-way class and is counted.
+
+    Examples
+    --------
+    >>> labels, excluded = classes(pd.DataFrame({"primary": ["F2", "U/F", "U"]}), system="AAI", way="3-way")
+    >>> labels.tolist(), sum(excluded.values())
+    (['F', 'F', nan], 1)
+    """
+    coding = _system(system)
+    if way not in WAYS:
+        raise ConfigError(problem("way", f"found {way!r}; allowed: {'; '.join(WAYS)}.{did_you_mean(way, WAYS)}"))
+    primary, beside = _column(frame, "primary", system)
+    secondary, _ = _column(frame, "secondary", system)
+    forced, _ = _column(frame, "forced", system)
+    organised = list(coding.organised)
+    is_organised = np.isin(primary, organised)
+    plain = np.isin(primary, [SECURE, INSECURE])
+
+    _refuse(~np.isin(forced, [*organised, ""]), "forced", "a class that is not an organised one", system)
+    _refuse(
+        ~np.isin(secondary, [*organised, coding.priority, ""]) | (is_organised & (secondary == coding.priority)),
+        "secondary",
+        "a class that takes priority, or a plain word, as the secondary one",
+        system,
+    )
+    _refuse(is_organised & (forced != "") & (forced != primary), "forced", "another organised class than the primary one", system)
+    _refuse(
+        (primary == SECURE) & ~np.isin(forced, [coding.secure, ""]),
+        "forced",
+        "an insecure class where the primary is secure",
+        system,
+    )
+    second = np.where(np.isin(secondary, organised), secondary, "")
+    _refuse(
+        (beside != "") & (second != "") & (beside != second),
+        "secondary",
+        "another class than the composite code of the primary one",
+        system,
+    )
+    second = np.where(second != "", second, beside)
+
+    four = np.where(plain, "", primary)
+    three = np.where(forced != "", forced, np.where(is_organised, primary, np.where(primary == coding.priority, second, "")))
+    labels = four if way in (FOUR_WAY, TWO_WAY_UNRESOLVED) else three
+    if way in (TWO_WAY_UNRESOLVED, TWO_WAY_FORCED):
+        two = np.where(labels == coding.secure, SECURE, INSECURE)
+        labels = np.where(labels == "", np.where(plain, primary, ""), two)
+
+    missing = labels == ""
+    excluded = {NO_PRIMARY: int((missing & (primary == "")).sum())}
+    if way in (FOUR_WAY, THREE_WAY):
+        excluded[NO_CLASS_BEHIND] = int((missing & plain).sum())
+    if way in (THREE_WAY, TWO_WAY_FORCED):
+        excluded[NO_ORGANISED] = int((missing & (primary == coding.priority)).sum())
+    return pd.Series(labels, index=frame.index, name=way).mask(missing).astype("str"), excluded
+
+
+def read_class(code: str, *, system: str, way: str) -> str | None:
+    """Return the class of one code read in one way, or None where the way cannot be read; see :func:`classes`."""
+    labels, _ = classes(pd.DataFrame({"primary": [code]}), system=system, way=way)
+    return None if labels.isna().iloc[0] else str(labels.iloc[0])
