@@ -1,0 +1,316 @@
+"""The plan of a run: which studies, which files they need, which figures and tables their data allow.
+
+The rule files ask this module and hold no logic of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from attachment_outcomes.config import (
+    data_folder,
+    load_claims,
+    load_config,
+    load_criteria,
+    load_instruments,
+    load_study,
+    project_root,
+)
+from attachment_outcomes.errors import ConfigError, did_you_mean, problem
+from attachment_outcomes.files import sha256
+from attachment_outcomes.fingerprint import fingerprint
+
+Study = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One figure or table: where the report puts it, the tables it is drawn from, and when a study can have it."""
+
+    category: str
+    title: str
+    needs: tuple[str, ...]
+    when: Callable[[Study], bool] = lambda study: True
+
+
+def _has(*path: str) -> Callable[[Study], bool]:
+    def check(study: Study) -> bool:
+        part: Any = study
+        for key in path:
+            part = part.get(key) if isinstance(part, Mapping) else None
+        return bool(part)
+
+    return check
+
+
+def _both(*checks: Callable[[Study], bool]) -> Callable[[Study], bool]:
+    return lambda study: all(check(study) for check in checks)
+
+
+def _feeds(table: str) -> Callable[[Study], bool]:
+    return lambda study: any(t["table"] == table for source in study["sources"] for t in source["tables"])
+
+
+FIGURES: dict[str, Item] = {
+    "jacobson": Item("Attachment change", "Before and after, person by person", ("people_change", "estimates"), _has("change")),
+    "style_flow": Item(
+        "Attachment change",
+        "Styles at the first and the last wave",
+        ("transitions", "estimates"),
+        _both(_has("change"), _has("measures", "styles")),
+    ),
+    "growth": Item("Attachment change", "Growth over treatment", ("growth", "estimates"), _has("change", "growth")),
+    "attachment_space": Item(
+        "Attachment change", "Attachment anxiety and avoidance", ("styles", "estimates"), _has("measures", "styles")
+    ),
+    "alliance_series": Item(
+        "Rupture and repair", "One client's alliance", ("rupture_series", "episodes", "estimates"), _has("rupture")
+    ),
+    "rupture_outcome": Item(
+        "Rupture and repair", "Outcome by rupture and repair", ("rupture_outcomes", "estimates"), _has("rupture", "outcome")
+    ),
+    "transmission_mosaic": Item(
+        "Transmission",
+        "Parents' and children's classes",
+        ("residuals", "estimates"),
+        _both(_has("transmission"), _feeds("classifications"), _feeds("relations")),
+    ),
+    "transmission_scatter": Item(
+        "Transmission",
+        "Parents' and children's dimensions",
+        ("transmission_pairs", "estimates"),
+        _has("transmission", "continuous"),
+    ),
+    "forest": Item("Transmission", "Over samples", ("sample_statistics", "estimates"), _has("transmission", "samples")),
+    "audit_funnel": Item("Audit", "Funnel of units", ("funnel", "estimates"), _has("audit")),
+    "completeness": Item("Audit", "Completeness of the data", ("completeness", "estimates"), _has("audit")),
+    "claims_overview": Item("Claims", "The 24 claims", ("claims", "estimates")),
+}
+
+TABLES: dict[str, Item] = {
+    "reliable_change": Item("Attachment change", "Reliable and clinically significant change", ("estimates",), _has("change")),
+    "measures": Item("Measures", "Reliability and distribution of the scores", ("estimates",)),
+    "transitions": Item(
+        "Attachment change",
+        "Transitions between styles",
+        ("transitions", "estimates"),
+        _both(_has("change"), _has("measures", "styles")),
+    ),
+    "rupture": Item("Rupture and repair", "Ruptures, repairs and outcome", ("estimates",), _has("rupture")),
+    "concordance": Item("Transmission", "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
+    "samples": Item(
+        "Transmission", "Samples and what pooling gives", ("sample_statistics", "estimates"), _has("transmission", "samples")
+    ),
+    "audit": Item("Audit", "Rates of the service", ("estimates",), _has("audit")),
+    "claims": Item("Claims", "Verdict on each claim", ("claims",)),
+    "not_testable": Item("Claims", "What these data cannot answer", ("estimates",)),
+    "flow": Item("Data", "Flow of exclusions", ("flow",)),
+}
+
+
+PAGES: dict[str, Item] = {
+    "audit_page": Item("Audit", "Audit on one page", ("estimates", "funnel", "completeness", "flow", "claims")),
+}
+
+CSV_FILES = ("estimates", "claims", "flow", "people_change", "episodes", "concordance")
+
+# Where figures, tables and pages find what they need, below the study's folder. What holds counts is the released copy.
+FILES: dict[str, str] = {
+    **{name: f"{name}.csv" for name in ("estimates", "claims", "flow", "concordance")},
+    **{
+        name: f"work/released/{name}.parquet"
+        for name in ("residuals", "transitions", "growth", "funnel", "completeness", "sample_statistics")
+    },
+    **{
+        name: f"work/{name}.parquet"
+        for name in ("people_change", "styles", "episodes", "rupture_series", "rupture_outcomes", "transmission_pairs")
+    },
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the workflow runs: built once from the configuration, asked by the rule files."""
+
+    config: dict[str, Any]
+    studies: dict[str, Study]
+
+    @cached_property
+    def instruments(self) -> dict[str, dict[str, Any]]:
+        """The instrument registry."""
+        return load_instruments()
+
+    @cached_property
+    def claims(self) -> list[dict[str, Any]]:
+        """The claims."""
+        return load_claims()
+
+    def raw(self, study: str) -> list[str]:
+        """Return the paths of a study's raw files; the job says which are missing and where they can be had."""
+        folder = data_folder(self.studies[study], self.config["data_dir"])
+        paths = [folder / source["file"] for source in self.studies[study]["sources"]]
+        base = project_root()
+        return [p.relative_to(base).as_posix() if p.is_relative_to(base) else p.as_posix() for p in paths]
+
+    def instruments_of(self, study: str) -> dict[str, dict[str, Any]]:
+        """Return the instruments a study names anywhere, with the study's own form of each merged in."""
+        overrides = self.studies[study]["instruments"]
+        named = sorted(k for k in self.instruments if _names(self.studies[study], k))
+        return {
+            k: {**self.instruments[k], **({"range": overrides[k]["range"]} if "range" in overrides.get(k, {}) else {})}
+            for k in named
+        }
+
+    def ranges(self, study: str) -> dict[str, list[float]]:
+        """Return the answer range of each instrument a study names."""
+        return {k: list(v["range"]) for k, v in self.instruments_of(study).items()}
+
+    def criteria(self, study: str) -> dict[str, dict[str, Any]]:
+        """Return the rupture criteria a study names, primary first."""
+        block = self.studies[study].get("rupture")
+        if block is None:
+            return {}
+        known = load_criteria("rupture")
+        for name in block["criteria"]:
+            if name not in known:
+                place = f"config/studies/{study}.yaml, key rupture/criteria"
+                raise ConfigError(problem(place, f"no criterion {name!r}; allowed: {', '.join(known)}.{did_you_mean(name, known)}"))
+        return {name: known[name] for name in block["criteria"]}
+
+    def threshold(self, study: str) -> int:
+        """Return the least count that a study's exported tables may show."""
+        own = self.studies[study].get("disclosure", {})
+        return int(own.get("threshold", self.config["disclosure"]["threshold"]))
+
+    def figures(self, study: str) -> list[str]:
+        """Return the names of the figures that a study's data allow."""
+        return [name for name, item in FIGURES.items() if item.when(self.studies[study])]
+
+    def tables(self, study: str) -> list[str]:
+        """Return the names of the report tables that a study's data allow."""
+        return [name for name, item in TABLES.items() if item.when(self.studies[study])]
+
+    def words(self, study: str) -> dict[str, str]:
+        """Return what the ``$`` words of the claims mean in a study; words it has nothing for are left out."""
+        block = self.studies[study]
+        change, dyads = block.get("change") or {}, block.get("dyads") or {}
+        styles = block["measures"]["styles"] or [{}]
+        found = {
+            "$outcome": change["outcomes"][0]["score"] if change else None,
+            "$anxiety": styles[0].get("anxiety"),
+            "$avoidance": styles[0].get("avoidance"),
+            "$satisfaction": dyads.get("satisfaction"),
+        }
+        return {word: score for word, score in found.items() if score}
+
+    def settings(self, study: str) -> dict[str, Any]:
+        """Return the settings that a manifest records."""
+        return {
+            "threshold": self.threshold(study),
+            **{key: self.config[key] for key in ("seed", "ci_level", "bootstrap", "release")},
+        }
+
+    def outputs(self, study: str) -> list[str]:
+        """Return every result file of a study but the manifest, relative to its folder."""
+        figures = [f"figures/{name}.{kind}" for name in self.figures(study) for kind in ("svg", "png", "pdf", "csv")]
+        return [f"{name}.csv" for name in CSV_FILES] + figures + ["tables", "audit.html"]
+
+    def inputs(self, *items: str) -> dict[str, str]:
+        """Return the files that figures, tables or pages are made from, by name, with the study left open."""
+        known = {**FIGURES, **TABLES, **PAGES}
+        needs = dict.fromkeys(need for item in items for need in known[item].needs)
+        return {need: f"<results>/{{study}}/{FILES[need]}" for need in needs}
+
+    def presentation(self, study: str) -> dict[str, Any]:
+        """Return what figures, tables and pages are told of a study."""
+        block = self.studies[study]
+        instruments = self.instruments_of(study)
+        return {
+            **{key: block[key] for key in ("name", "title", "about", "source", "measures")},
+            **{key: block.get(key) for key in ("change", "rupture", "transmission", "dyads", "audit")},
+            "threshold": self.threshold(study),
+            "ci_level": self.config["ci_level"],
+            "scales": {
+                f"{key}.{name}": {
+                    "title": scale["title"],
+                    "instrument": instrument["title"],
+                    "direction": scale["direction"],
+                    "range": scale.get("range", []),
+                }
+                for key, instrument in instruments.items()
+                for name, scale in instrument["scales"].items()
+            },
+        }
+
+    def code(self, *roots: str) -> str:
+        """Return the fingerprint of a script and of what it reaches."""
+        return fingerprint(*roots)
+
+    def provenance(self) -> dict[str, str]:
+        """Return the checksum of the lock file, which fixes every package version."""
+        return {"requirements.lock": sha256(project_root() / "requirements.lock")}
+
+
+def _names(part: Any, instrument: str) -> bool:
+    """Tell whether a configuration names an instrument, as a key, a word or the first half of a score."""
+    if isinstance(part, Mapping):
+        return any(_names(k, instrument) or _names(v, instrument) for k, v in part.items())
+    if isinstance(part, list):
+        return any(_names(p, instrument) for p in part)
+    return isinstance(part, str) and (part == instrument or part.startswith(f"{instrument}."))
+
+
+def make_plan(overrides: Mapping[str, Any] | None = None) -> Plan:
+    """Read and check the configuration of a run.
+
+    Raises
+    ------
+    ConfigError
+        With one line a problem: file, key, what was found, what is allowed.
+    """
+    config = load_config(overrides)
+    plan = Plan(config, {name: load_study(name) for name in config["studies"]})
+    for name in plan.studies:
+        _check_scores(plan, name)
+        plan.criteria(name)
+    return plan
+
+
+def _check_scores(plan: Plan, study: str) -> None:
+    """Refuse a score whose instrument or scale the registry does not have."""
+    block = plan.studies[study]
+    for score in sorted(
+        set(_scores({k: block.get(k) for k in ("measures", "change", "rupture", "transmission", "dyads", "audit")}))
+    ):
+        instrument, scale = score.split(".", 1)
+        place = f"config/studies/{study}.yaml, score {score!r}"
+        if instrument not in plan.instruments:
+            known = ", ".join(plan.instruments)
+            raise ConfigError(
+                problem(place, f"no instrument {instrument!r}; there are: {known}.{did_you_mean(instrument, plan.instruments)}")
+            )
+        scales = plan.instruments[instrument]["scales"]
+        if scale not in scales:
+            raise ConfigError(
+                problem(place, f"{instrument} has no scale {scale!r}; it has {', '.join(scales)}.{did_you_mean(scale, scales)}")
+            )
+
+
+_SCORE_KEYS = {"score", "anxiety", "avoidance", "satisfaction", "outcome", "scores"}
+
+
+def _scores(part: Any, key: str = "") -> list[str]:
+    if isinstance(part, Mapping):
+        return [s for k, v in part.items() for s in _scores(v, str(k))]
+    if isinstance(part, list):
+        return [s for p in part for s in _scores(p, key)]
+    return [part] if isinstance(part, str) and "." in part and key in _SCORE_KEYS else []
+
+
+def caption_text(path: str) -> str:
+    """Return the caption that a figure's job wrote, for the report."""
+    return Path(path).read_text(encoding="utf-8")

@@ -1,0 +1,159 @@
+"""Small counts: what may be shown of a table so that nobody in it can be singled out.
+
+Vocabulary
+----------
+primary suppression        a count from 1 to threshold - 1 is hidden
+complementary suppression  a further count is hidden where the hidden one could be had by subtraction from a total
+
+A hidden number is missing (NaN), never zero. Nothing is rounded here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from attachment_outcomes.errors import StatisticsError
+
+SUPPRESSED = "suppressed"
+_NUMBERS = ["estimate", "std_error", "ci_low", "ci_high", "p_value"]
+_FAMILY = ["study", "analysis", "estimand", "outcome", "definition", "method"]
+# The categories of a family are exclusive and their shares sum to one, so that one can be had from the others.
+_SHARES = "share"
+
+
+def suppress(
+    frame: pd.DataFrame,
+    *,
+    counts: Sequence[str],
+    threshold: int,
+    within: Sequence[str] = (),
+    margins: Sequence[str] = (),
+    derived: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Hide small counts of a table, and as many more as keep them from being had by subtraction.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        One row a cell. It is not changed.
+    counts : sequence of str
+        Columns of counts. Each is protected by itself.
+    threshold : int
+        Counts from 1 up to ``threshold - 1`` are hidden; 0 or 1 hides nothing.
+    within : sequence of str
+        Columns that tell one table from the next, when the frame holds several. Their totals count as known.
+    margins : sequence of str
+        Columns whose totals are known too, e.g. the row and the column class of a cross table.
+    derived : sequence of str
+        Columns computed from the counts, hidden in every row in which a count is.
+
+    Returns
+    -------
+    DataFrame
+        Counts as floats, NaN where hidden.
+
+    Raises
+    ------
+    StatisticsError
+        If a count is negative or the threshold is.
+    """
+    if threshold < 0:
+        raise StatisticsError(f"threshold {threshold} is negative")
+    shown = frame.reset_index(drop=True).copy()
+    any_hidden = np.zeros(len(shown), dtype=bool)
+    groupings = [[*within, margin] for margin in margins] or ([list(within)] if within else [])
+    for column in counts:
+        values = shown[column].to_numpy(dtype=float, na_value=np.nan)
+        if (values < 0).any():
+            raise StatisticsError(f"column {column} holds negative counts")
+        hidden = (values >= 1) & (values < threshold)
+        keys = [shown.groupby(g, dropna=False, sort=False).ngroup().to_numpy() for g in groupings]
+        while _complement(values, hidden, keys):
+            pass
+        shown[column] = np.where(hidden, np.nan, values)
+        any_hidden |= hidden
+    for column in derived:
+        shown[column] = shown[column].mask(any_hidden)
+    return shown
+
+
+def _complement(values: np.ndarray, hidden: np.ndarray, keys: Sequence[np.ndarray]) -> bool:
+    """Hide one more cell in each group that has exactly one hidden; tell whether any was."""
+    changed = False
+    for key in keys:
+        size = int(key.max(initial=-1)) + 1
+        alone = np.flatnonzero(np.bincount(key[hidden], minlength=size) == 1)
+        for group in alone:
+            open_cells = np.flatnonzero((key == group) & ~hidden & ~np.isnan(values))
+            # A zero hides nothing that is not guessed at once, so the smallest positive count goes first.
+            order = sorted(open_cells, key=lambda cell: (values[cell] == 0, values[cell], cell))
+            if order:
+                hidden[order[0]] = True
+                changed = True
+    return changed
+
+
+def suppress_estimates(estimates: pd.DataFrame, *, threshold: int) -> pd.DataFrame:
+    """Hide the estimates from which a small count of people could be read.
+
+    Hidden are all numbers of an estimate that rests on 1 to ``threshold - 1`` units, and of a proportion whose
+    numerator, or the rest of its denominator, is in that range. Of shares that sum to one at least two are hidden,
+    so that none can be had by subtraction. The word "suppressed" is added to the note.
+    """
+    shown = estimates.reset_index(drop=True).copy()
+    n = shown["n"].to_numpy(dtype=float)
+    estimate = shown["estimate"].to_numpy(dtype=float)
+    is_share = (shown["unit"] == "proportion").to_numpy() & ~np.isnan(estimate) & ~np.isnan(n)
+    events = np.where(is_share, np.round(estimate * n), np.nan)
+    rest = n - events
+    hidden = (n >= 1) & (n < threshold)
+    hidden |= is_share & (((events >= 1) & (events < threshold)) | ((rest >= 1) & (rest < threshold)))
+    hidden &= ~np.isnan(estimate)
+    family = shown["estimand"].eq(_SHARES).to_numpy() & is_share
+    if family.any():
+        key = np.full(len(shown), -1)
+        key[family] = shown[family].groupby(_FAMILY, dropna=False, sort=False).ngroup().to_numpy()
+        member = np.flatnonzero(family)
+        values, inside, keys = events[member], hidden[member], [key[member]]
+        while _complement(values, inside, keys):
+            pass
+        hidden[member] = inside
+    shown.loc[hidden, _NUMBERS] = np.nan
+    small = hidden & (n < threshold)
+    shown.loc[small, "n"] = np.nan
+    word = f"{SUPPRESSED}: a count below {threshold} could be read from it"
+    shown.loc[hidden, "note"] = [f"{note}; {word}" if note else word for note in shown.loc[hidden, "note"]]
+    return shown
+
+
+def suppress_flow(flow: pd.DataFrame, *, threshold: int) -> pd.DataFrame:
+    """Hide the counts of people of a flow table from which a small number of excluded people could be read.
+
+    Rows and answers are no people and stay. A hidden number is hidden wherever the same count stands again.
+    """
+    shown = flow.copy()
+    people = shown["unit"].eq("people")
+    lost = shown["n_in"] - shown["n_out"]
+    small = people & (lost >= 1) & (lost < threshold)
+    values = set(shown.loc[small, "n_out"])
+    for column in ("n_in", "n_out"):
+        tiny = people & (shown[column] >= 1) & (shown[column] < threshold)
+        again = people & shown[column].isin(values)
+        shown[column] = shown[column].astype("Int64").mask(tiny | again)
+    return shown
+
+
+_CLAIM_KEYS = ["analysis", "estimand", "outcome", "group", "definition"]
+
+
+def blank_like(claims: pd.DataFrame, released: pd.DataFrame) -> pd.DataFrame:
+    """Hide in the ledger of claims what is hidden in the released estimates it was read from."""
+    hidden = released[released["note"].str.contains(f"{SUPPRESSED}: ", regex=False)]
+    keys = pd.MultiIndex.from_frame(hidden[_CLAIM_KEYS])
+    same = pd.MultiIndex.from_frame(claims[_CLAIM_KEYS].astype("str")).isin(keys)
+    shown = claims.copy()
+    shown.loc[same, ["estimate", "ci_low", "ci_high"]] = np.nan
+    return shown

@@ -1,0 +1,38 @@
+# REQUIRED INPUTS: the study's raw files
+# OUTPUTS: the canonical tables in work/canonical/, the flow of exclusions
+
+
+rule ingest:
+    """
+    Read the raw files, stop at anything identifying, and write the canonical tables.
+    """
+    input:
+        raw=lambda wildcards: PLAN.raw(wildcards.study),
+    output:
+        people="<results>/{study}/work/canonical/people.parquet",
+        treatments="<results>/{study}/work/canonical/treatments.parquet",
+        items="<results>/{study}/work/canonical/items.parquet",
+        scores="<results>/{study}/work/canonical/scores.parquet",
+        waves="<results>/{study}/work/canonical/waves.parquet",
+        sessions="<results>/{study}/work/canonical/sessions.parquet",
+        classifications="<results>/{study}/work/canonical/classifications.parquet",
+        relations="<results>/{study}/work/canonical/relations.parquet",
+        samples="<results>/{study}/work/canonical/samples.parquet",
+        flow="<results>/{study}/work/flow/ingest.parquet",
+    log:
+        "<logs>/{study}/ingest.log",
+    benchmark:
+        "<benchmarks>/{study}/ingest.tsv"
+    params:
+        code=PLAN.code("scripts/ingest.py"),
+        study=lambda wildcards: {
+            key: STUDIES[wildcards.study][key]
+            for key in ("name", "title", "source", "folder", "open_data", "sources")
+        },
+        ranges=lambda wildcards: PLAN.ranges(wildcards.study),
+        id_key_file=PLAN.config["id_key_file"],
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    script:
+        "../../scripts/ingest.py"

@@ -1,0 +1,85 @@
+# REQUIRED INPUTS: every analysis' tables
+# OUTPUTS: the tables that people open, small counts suppressed, and the manifest
+
+
+rule release:
+    """
+    Suppress counts below {params.threshold} and write the tables that people open.
+    """
+    input:
+        estimates="<results>/{study}/work/estimates.parquet",
+        claims="<results>/{study}/work/claims.parquet",
+        people_change="<results>/{study}/work/people_change.parquet",
+        episodes="<results>/{study}/work/episodes.parquet",
+        concordance="<results>/{study}/work/concordance.parquet",
+        residuals="<results>/{study}/work/residuals.parquet",
+        transitions="<results>/{study}/work/transitions.parquet",
+        growth="<results>/{study}/work/growth.parquet",
+        funnel="<results>/{study}/work/funnel.parquet",
+        completeness="<results>/{study}/work/completeness.parquet",
+        samples="<results>/{study}/work/sample_statistics.parquet",
+        flow=collect(
+            "<results>/{{study}}/work/flow/{step}.parquet",
+            step=["ingest", "measure", "change", "rupture", "transmission", "dyads", "audit"],
+        ),
+    output:
+        estimates=report(
+            "<results>/{study}/estimates.csv",
+            caption="../report/estimates.rst",
+            category="Data",
+            labels={"item": "All estimates", "kind": "CSV"},
+        ),
+        claims="<results>/{study}/claims.csv",
+        people_change="<results>/{study}/people_change.csv",
+        episodes="<results>/{study}/episodes.csv",
+        concordance="<results>/{study}/concordance.csv",
+        flow="<results>/{study}/flow.csv",
+        residuals="<results>/{study}/work/released/residuals.parquet",
+        transitions="<results>/{study}/work/released/transitions.parquet",
+        growth="<results>/{study}/work/released/growth.parquet",
+        funnel="<results>/{study}/work/released/funnel.parquet",
+        completeness="<results>/{study}/work/released/completeness.parquet",
+        samples="<results>/{study}/work/released/sample_statistics.parquet",
+    log:
+        "<logs>/{study}/release.log",
+    benchmark:
+        "<benchmarks>/{study}/release.tsv"
+    params:
+        code=PLAN.code("scripts/release.py"),
+        threshold=lambda wildcards: PLAN.threshold(wildcards.study),
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../../scripts/release.py"
+
+
+rule manifest:
+    """
+    Write what the results were made from: checksums, versions, seed and lock.
+    """
+    input:
+        raw=lambda wildcards: PLAN.raw(wildcards.study),
+        results=lambda wildcards: [f"<results>/{wildcards.study}/{path}" for path in PLAN.outputs(wildcards.study)],
+    output:
+        report(
+            "<results>/{study}/manifest.json",
+            caption="../report/manifest.rst",
+            category="Data",
+            labels={"item": "Manifest", "kind": "JSON"},
+        ),
+    log:
+        "<logs>/{study}/manifest.log",
+    benchmark:
+        "<benchmarks>/{study}/manifest.tsv"
+    params:
+        code=PLAN.code("scripts/manifest.py"),
+        study=lambda wildcards: STUDIES[wildcards.study],
+        lock=PLAN.provenance(),
+        settings=lambda wildcards: PLAN.settings(wildcards.study),
+        instruments=lambda wildcards: list(PLAN.instruments_of(wildcards.study).values()),
+    resources:
+        mem_mb=500,
+        runtime=10,
+    script:
+        "../../scripts/manifest.py"

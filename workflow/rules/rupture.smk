@@ -1,0 +1,35 @@
+# REQUIRED INPUTS: session ratings
+# OUTPUTS: episodes, client summaries, series for figures
+
+
+rule rupture:
+    """
+    Find alliance ruptures and repairs and compare outcomes between clients with none, repaired and unrepaired ruptures.
+    """
+    input:
+        scores="<results>/{study}/work/scores.parquet",
+        sessions="<results>/{study}/work/canonical/sessions.parquet",
+        treatments="<results>/{study}/work/canonical/treatments.parquet",
+    output:
+        episodes="<results>/{study}/work/episodes.parquet",
+        clients="<results>/{study}/work/rupture_clients.parquet",
+        series="<results>/{study}/work/rupture_series.parquet",
+        outcomes="<results>/{study}/work/rupture_outcomes.parquet",
+        estimates="<results>/{study}/work/estimates/rupture.parquet",
+        flow="<results>/{study}/work/flow/rupture.parquet",
+    log:
+        "<logs>/{study}/rupture.log",
+    benchmark:
+        "<benchmarks>/{study}/rupture.tsv"
+    params:
+        code=PLAN.code("scripts/rupture.py"),
+        settings=lambda wildcards: STUDIES[wildcards.study].get("rupture"),
+        criteria=lambda wildcards: PLAN.criteria(wildcards.study),
+        instruments=lambda wildcards: PLAN.instruments_of(wildcards.study),
+        ci_level=PLAN.config["ci_level"],
+        seed=PLAN.config["seed"],
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    script:
+        "../../scripts/rupture.py"
