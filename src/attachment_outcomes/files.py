@@ -25,8 +25,8 @@ def atomic(path: str | Path, write: Callable[[Path], object]) -> None:
     os.close(handle)
     try:
         write(Path(name))
-        os.chmod(name, 0o644)
-        os.replace(name, target)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -64,5 +64,5 @@ def read_table(path: str | Path) -> pd.DataFrame:
 
 def sha256(path: str | Path) -> str:
     """Return the SHA-256 checksum of a file."""
-    with open(path, "rb") as handle:
+    with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

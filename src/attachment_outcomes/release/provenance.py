@@ -56,7 +56,9 @@ def unverified(instrument: Mapping[str, Any]) -> list[str]:
     """Return what of an instrument was not checked against its source."""
     found = [] if instrument["verified"] else ["scoring key"]
     for name, scale in instrument["scales"].items():
-        for kind in ("reliability", "norms", "cutoffs", "reliable_change"):
-            if any(not entry["verified"] for entry in scale[kind]):
-                found.append(f"{name}: {kind.replace('_', ' ')}")
+        found += [
+            f"{name}: {kind.replace('_', ' ')}"
+            for kind in ("reliability", "norms", "cutoffs", "reliable_change")
+            if any(not entry["verified"] for entry in scale[kind])
+        ]
     return found
