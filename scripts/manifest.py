@@ -18,7 +18,7 @@ def main(job: Job) -> None:
         outputs={path.relative_to(folder).as_posix(): sha256(path) for path in made},
         lock=job.params.lock,
         settings=job.params.settings,
-        instruments=job.params.instruments,
+        unverified=job.params.unverified,
     )
     write_json(content, target)
 

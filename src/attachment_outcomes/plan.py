@@ -207,6 +207,12 @@ class Plan:
         }
         return {word: score for word, score in found.items() if score}
 
+    def unverified(self, study: str) -> dict[str, list[str]]:
+        """Return what of the instruments and criteria that a study uses was not checked against its source."""
+        found = {name: _unverified(instrument) for name, instrument in self.instruments_of(study).items()}
+        found |= {name: [] if criterion["verified"] else ["settings"] for name, criterion in self.criteria(study).items()}
+        return {name: parts for name, parts in found.items() if parts}
+
     def settings(self, study: str) -> dict[str, Any]:
         """Return the settings that a manifest records."""
         return {
@@ -233,6 +239,7 @@ class Plan:
             **{key: block[key] for key in ("name", "title", "about", "source", "measures")},
             **{key: block.get(key) for key in ("change", "rupture", "transmission", "dyads", "audit")},
             "threshold": self.threshold(study),
+            "unverified": self.unverified(study),
             "ci_level": self.config["ci_level"],
             "scales": {
                 f"{key}.{name}": {
@@ -253,6 +260,16 @@ class Plan:
     def provenance(self) -> dict[str, str]:
         """Return the checksum of the lock file, which fixes every package version."""
         return {"requirements.lock": sha256(project_root() / "requirements.lock")}
+
+
+def _unverified(instrument: Mapping[str, Any]) -> list[str]:
+    found = [] if instrument["verified"] else ["scoring key"]
+    return found + [
+        f"{scale_name}: {kind.replace('_', ' ')}"
+        for scale_name, scale in instrument["scales"].items()
+        for kind in ("reliability", "norms", "cutoffs", "reliable_change")
+        if any(not entry["verified"] for entry in scale[kind])
+    ]
 
 
 def _names(part: Any, instrument: str) -> bool:
@@ -277,6 +294,12 @@ def make_plan(overrides: Mapping[str, Any] | None = None) -> Plan:
     for name in plan.studies:
         _check_scores(plan, name)
         plan.criteria(name)
+        if config["release"] and plan.unverified(name):
+            parts = "; ".join(f"{key} ({', '.join(what)})" for key, what in plan.unverified(name).items())
+            hint = "check them in their sources and set 'verified: true' there, or run with 'release: false'."
+            raise ConfigError(
+                problem(f"config/studies/{name}.yaml", f"a release may not rest on what is not verified: {parts}.", hint=hint)
+            )
     return plan
 
 

@@ -1,4 +1,4 @@
-"""Suppression of small counts, and the manifest."""
+"""Suppression of small counts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame
 from attachment_outcomes.release.disclosure import blank_like, suppress, suppress_estimates, suppress_flow
-from attachment_outcomes.release.provenance import unverified
 
 
 def _cross(cells: list[list[int]]) -> pd.DataFrame:
@@ -57,7 +56,9 @@ def test_negative_counts_and_thresholds_are_refused():
 
 
 def _share(group: str, value: float, n: float = 100, estimand: str = "share") -> Estimate:
-    return Estimate(analysis="a", estimand=estimand, estimate=value, ci_low=0, ci_high=1, n=n, group=group, unit="proportion", method="m")
+    return Estimate(
+        analysis="a", estimand=estimand, estimate=value, ci_low=0, ci_high=1, n=n, group=group, unit="proportion", method="m"
+    )
 
 
 def test_a_proportion_that_gives_a_small_count_away_is_hidden_with_a_second_one():
@@ -94,8 +95,3 @@ def test_a_flow_step_that_loses_few_people_hides_them_wherever_they_stand():
     shown = suppress_flow(flow, threshold=5)
     assert shown["n_out"].isna().tolist() == [True, False, False]
     assert shown["n_in"].isna().tolist() == [False, True, False]
-
-
-def test_what_was_not_checked_in_its_source_is_named():
-    scale = {"reliability": [{"verified": False}], "norms": [{"verified": True}], "cutoffs": [], "reliable_change": []}
-    assert unverified({"verified": False, "scales": {"total": scale}}) == ["scoring key", "total: reliability"]

@@ -77,7 +77,7 @@ rule manifest:
         study=lambda wildcards: STUDIES[wildcards.study],
         lock=PLAN.provenance(),
         settings=lambda wildcards: PLAN.settings(wildcards.study),
-        instruments=lambda wildcards: list(PLAN.instruments_of(wildcards.study).values()),
+        unverified=lambda wildcards: PLAN.unverified(wildcards.study),
     resources:
         mem_mb=500,
         runtime=10,

@@ -21,7 +21,7 @@ def manifest(
     outputs: Mapping[str, str],
     lock: Mapping[str, str],
     settings: Mapping[str, Any],
-    instruments: Sequence[Mapping[str, Any]],
+    unverified: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Return the manifest of one study's results.
 
@@ -33,8 +33,8 @@ def manifest(
         File name (relative, no machine's folders) to SHA-256.
     settings : mapping
         The workflow's settings: seed, level, threshold.
-    instruments : sequence of mapping
-        The instruments used; those whose key or numbers are not verified are named.
+    unverified : mapping of str to sequence of str
+        Instrument or criterion to what of it was not checked against its source.
 
     Returns
     -------
@@ -48,17 +48,5 @@ def manifest(
         "lock": dict(lock),
         "settings": dict(settings),
         "software": {"python": ".".join(platform.python_version_tuple()[:2]), **{name: version(name) for name in PACKAGES}},
-        "unverified": {i["name"]: unverified(i) for i in instruments if unverified(i)},
+        "unverified": {name: list(parts) for name, parts in unverified.items()},
     }
-
-
-def unverified(instrument: Mapping[str, Any]) -> list[str]:
-    """Return what of an instrument was not checked against its source."""
-    found = [] if instrument["verified"] else ["scoring key"]
-    for name, scale in instrument["scales"].items():
-        found += [
-            f"{name}: {kind.replace('_', ' ')}"
-            for kind in ("reliability", "norms", "cutoffs", "reliable_change")
-            if any(not entry["verified"] for entry in scale[kind])
-        ]
-    return found
