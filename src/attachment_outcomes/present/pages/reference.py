@@ -1,9 +1,11 @@
-"""The configuration guide: every key of every configuration file, made from the schemas so that it cannot drift."""
+"""Reference pages made from the schemas and the contracts, so that they cannot drift."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from attachment_outcomes.study.contracts import TABLES, Column
 
 HEAD = """# Configuration guide
 
@@ -40,7 +42,9 @@ def _resolve(part: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
     return {**_resolve(top["$defs"][part["$ref"].rsplit("/", 1)[1]], top), **beside}
 
 
-def _lines(part: Mapping[str, Any], top: Mapping[str, Any], depth: int, required: bool, key: str, seen: tuple[str, ...]) -> Iterator[str]:
+def _lines(
+    part: Mapping[str, Any], top: Mapping[str, Any], depth: int, required: bool, key: str, seen: tuple[str, ...]
+) -> Iterator[str]:
     whole = _resolve(part, top)
     marks = [_kind(whole)]
     if required:
@@ -80,4 +84,35 @@ def configuration_guide(schemas: Mapping[str, Mapping[str, Any]]) -> str:
         parts.append(f"\n## {schema['title']}\n\n{str(schema['description']).rstrip('.')}.\n\n")
         for name, sub in schema["properties"].items():
             parts += [line + "\n" for line in _lines(sub, schema, 0, name in schema.get("required", []), name, ())]
+    return "".join(parts)
+
+
+DICTIONARY_HEAD = """# Data dictionary
+
+The canonical tables that every study's raw files become. Made from the contracts in the code by `python3 run.py docs`;
+a test holds it to them. Dates never enter: time is in weeks since baseline. Ids are re-coded with a keyed hash.
+"""
+
+
+def _holds(column: Column) -> str:
+    words = {"word": "text", "whole": "whole number", "number": "number", "yes_no": "true or false"}
+    parts = [words[column.kind]]
+    if column.allowed:
+        parts.append("one of " + ", ".join(f"`{word}`" for word in column.allowed))
+    if column.low is not None and column.high is not None:
+        parts.append(f"{column.low:g} to {column.high:g}")
+    elif column.low is not None:
+        parts.append(f"at least {column.low:g}")
+    return ", ".join(parts)
+
+
+def data_dictionary() -> str:
+    """Return the canonical tables, their keys and columns as Markdown."""
+    parts = [DICTIONARY_HEAD]
+    for name, contract in TABLES.items():
+        parts.append(f"\n## `{name}`: {contract.meaning}\n\nKey: {', '.join(f'`{k}`' for k in contract.key)}.\n\n")
+        parts.append("| column | holds | meaning |\n| --- | --- | --- |\n")
+        for column_name, column in contract.columns.items():
+            required = " (always given)" if column.required else ""
+            parts.append(f"| `{column_name}` | {_holds(column)}{required} | {column.meaning} |\n")
     return "".join(parts)
