@@ -207,7 +207,7 @@ def typed(frame: pd.DataFrame, table: str) -> pd.DataFrame:
         raise DataError(f"{table}: no column {unknown[0]!r} in the contract; it has {', '.join(contract.columns)}")
     return pd.DataFrame(
         {
-            name: (frame[name] if name in frame else pd.Series(pd.NA, index=frame.index)).astype(_PANDAS[column.kind])
+            name: (frame[name] if name in frame else pd.Series(None, index=frame.index, dtype=object)).astype(_PANDAS[column.kind])
             for name, column in contract.columns.items()
         }
     )
