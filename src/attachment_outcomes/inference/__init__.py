@@ -7,7 +7,6 @@ __getattr__, __dir__ = entry_points(
     {
         "Estimate": "estimate",
         "bowker": "agreement",
-        "cluster_proportion": "proportions",
         "estimates_frame": "estimate",
         "kappa": "agreement",
         "linear_contrasts": "regression",
@@ -16,6 +15,7 @@ __getattr__, __dir__ = entry_points(
         "paired_change": "effects",
         "proportion": "proportions",
         "select": "estimate",
+        "standardised_difference": "effects",
         "stuart_maxwell": "agreement",
     },
 )
