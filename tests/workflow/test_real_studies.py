@@ -1,0 +1,119 @@
+"""The workflow on public data: numbers that are published or that R gives."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from attachment_outcomes.config import project_root
+from attachment_outcomes.inference.estimate import read_estimates, select
+
+pytestmark = pytest.mark.slow
+
+STUDIES = sorted(p.stem for p in (project_root() / "config" / "studies").glob("*.yaml") if p.stem != "example")
+
+
+@pytest.fixture(scope="session")
+def real(tmp_path_factory, shared_data):
+    """All real studies, up to their tables."""
+    from tests.workflow.conftest import make_copy
+
+    copy = make_copy(tmp_path_factory.mktemp("real") / "project")
+    targets = [f"results/{study}/{name}.csv" for study in STUDIES for name in ("estimates", "claims")]
+    copy.run("--cores", "2", *targets, "--config", f"studies={json.dumps(STUDIES)}", f"data_dir={shared_data}")
+    return copy.folder / "results"
+
+
+def value(real, study: str, **wanted: object) -> float:
+    """Return the one estimate that is picked."""
+    rows = select(read_estimates(str(real / study / "estimates.csv")), **wanted)
+    assert len(rows) == 1, rows
+    return float(rows.iloc[0]["estimate"])
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_gives_all_24_claims_a_verdict(real, study):
+    assert len(pd.read_csv(real / study / "claims.csv")) == 24
+
+
+def counts(real, definition_part: str) -> dict[str, int]:
+    """Return how many of the 30 couples are in each category of the DAS."""
+    rows = select(
+        read_estimates(str(real / "jacobson1989" / "estimates.csv")),
+        analysis="reliable_change",
+        estimand="share",
+        outcome="das.total",
+    )
+    rows = rows[rows["definition"].str.contains(definition_part, regex=False)]
+    return {g: round(e * n) for g, e, n in zip(rows["group"], rows["estimate"], rows["n"], strict=True) if e > 0}
+
+
+def test_jacobson_and_truax_with_reliability_88_and_the_norm(real):
+    assert counts(real, ".88") == {"recovered": 14, "improved": 5, "unchanged": 10, "deteriorated": 1}
+    cutoff = value(real, "jacobson1989", analysis="reliable_change", estimand="cutoff_c", outcome="das.total", primary=True)
+    assert cutoff == pytest.approx(94.8424, abs=5e-5)
+
+
+def test_jacobson_and_truax_with_reliability_80(real):
+    assert counts(real, ".80") == {"improved": 16, "unchanged": 13, "deteriorated": 1}
+
+
+def test_ecr_alphas_of_51491_respondents(real):
+    for scale, alpha in {"anxiety": 0.91553018683, "avoidance": 0.93797607267}.items():
+        found = value(real, "ecr_openpsychometrics", analysis="reliability", estimand="cronbach_alpha", outcome=f"ecr.{scale}")
+        assert found == pytest.approx(alpha, abs=1e-10)
+
+
+def test_opie_pooled_tables_and_every_sample(real, shared_data):
+    for estimand, expected in {"kappa": 0.18433068969, "agreement": 0.49348370927}.items():
+        assert value(real, "opie2021", analysis="pooled_table", estimand=estimand, outcome="ABCD") == pytest.approx(
+            expected, abs=1e-10
+        )
+    reference = pd.read_csv(shared_data / "opie2021_child_attachment_stability" / "reference_kappa_by_sample.csv")
+    statistics = pd.read_parquet(real / "opie2021" / "work" / "sample_statistics.parquet")
+    statistics["row_id"] = statistics["sample_id"].astype(int)
+    both = reference.merge(statistics, on=["row_id", "system"], how="left", suffixes=("_r", ""))
+    assert both["kappa"].notna().all()
+    assert (both["kappa"] - both["kappa_r"]).abs().max() < 1e-10
+    named = set(statistics.loc[statistics["differs"].fillna(False).astype(bool), "label"].str.split(" (", regex=False).str[0])
+    assert any("Barnett et al." in name for name in named)
+    assert any("Xue" in name for name in named)
+
+
+def test_opie_pooled_over_samples(real):
+    for estimand, expected in {"stays_secure": 0.67174775361, "becomes_secure": 0.40543898725, "phi": 0.23333094237}.items():
+        assert value(real, "opie2021", analysis="pooled_samples", estimand=estimand, primary=True) == pytest.approx(
+            expected, abs=1e-6
+        )
+
+
+def test_ismair_partners(real):
+    assert value(real, "ismair2025", analysis="couple_concordance", estimand="kappa") == pytest.approx(0.50464396285, abs=1e-10)
+
+
+def test_families(real):
+    for study, expected in {
+        "ferreira2023": {"mother-child": -0.2024708, "father-child": -0.26821021},
+        "cook2000": {
+            "mother-older": 0.34301773,
+            "mother-younger": 0.24239651,
+            "father-older": 0.20203346,
+            "father-younger": 0.13202278,
+        },
+    }.items():
+        for label, r in expected.items():
+            found = value(real, study, analysis="transmission_correlation", estimand="correlation", group=label)
+            assert found == pytest.approx(r, abs=1e-7)
+
+
+def test_nhs_recovery_rate_is_the_published_one(real):
+    rate = value(real, "nhs_talking_therapies", analysis="audit", estimand="recovery", group="2024-25")
+    assert rate == pytest.approx(0.5054606138369137, abs=1e-10)
+
+
+def test_schramm_growth_is_that_of_lme4(real, shared_data):
+    reference = json.loads((shared_data / "schramm2017_sessions" / "reference.json").read_text(encoding="utf-8"))
+    assert reference["growth_lmer_REML"]["fixed"]["sessionN"] < 0
+    assert value(real, "schramm2017", analysis="growth", estimand="slope", outcome="dep9.total") < 0
