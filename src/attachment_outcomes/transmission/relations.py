@@ -1,0 +1,164 @@
+"""Who is whose parent, and which classification of each belongs to the pair?
+
+Vocabulary
+----------
+pair     one parent and one child; a child with two parents is in two pairs, a parent with two children too
+cluster  all pairs linked through a shared person or family; pairs of one cluster are not independent
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from attachment_outcomes.errors import DataError, problem, rows_text
+from attachment_outcomes.flow import Flow
+
+KINDS = ("parent_child", "parent_child_adoptive")
+CODES = ["primary", "secondary", "forced"]
+COLUMNS = ["parent", "child", "kind", "family_id", "generation", "label", "cluster"]
+
+
+def pairs(relations: pd.DataFrame, *, flow: Flow | None = None) -> pd.DataFrame:
+    """Return the parent–child pairs of a relations table with the cluster each belongs to.
+
+    Parameters
+    ----------
+    relations : DataFrame
+        Canonical ``relations``: person_a (parent), person_b (child), kind, family_id, generation, label.
+    flow : Flow, optional
+        Takes the count of relations of other kinds.
+
+    Returns
+    -------
+    DataFrame
+        One row a pair: parent, child, kind, family_id, generation, label, cluster (whole number).
+
+    Raises
+    ------
+    DataError
+        If somebody is their own parent, a pair is given twice, or generations run in a loop.
+    """
+    kept = relations[relations["kind"].isin(KINDS)]
+    if flow is not None:
+        flow.add("parent–child pairs", len(relations), len(kept), "another kind of relation", unit="relations")
+    rows = (np.flatnonzero(relations["kind"].isin(KINDS)) + 1).tolist()
+    own = (kept["person_a"] == kept["person_b"]).to_numpy()
+    if own.any():
+        raise DataError(
+            problem(
+                "relations",
+                f"a person is their own parent in {rows_text([r for r, bad in zip(rows, own, strict=True) if bad])}.",
+                hint="check the columns mapped to person_a and person_b.",
+            )
+        )
+    doubled = kept.duplicated(["person_a", "person_b"]).to_numpy()
+    if doubled.any():
+        raise DataError(
+            problem(
+                "relations",
+                f"a parent and child are paired twice in {rows_text([r for r, bad in zip(rows, doubled, strict=True) if bad])}.",
+                hint="a pair is either parent_child or parent_child_adoptive.",
+            )
+        )
+    out = kept.rename(columns={"person_a": "parent", "person_b": "child"}).reset_index(drop=True)
+    _refuse_loops(out)
+    out["cluster"] = _clusters(out)
+    return out.reindex(columns=COLUMNS)
+
+
+def _refuse_loops(table: pd.DataFrame) -> None:
+    """Take away, again and again, everybody who is no parent of anybody left; what remains runs in a loop."""
+    left = table[["parent", "child"]]
+    while len(left):
+        rest = left[left["child"].isin(left["parent"])]
+        if len(rest) == len(left):
+            raise DataError(
+                problem(
+                    "relations",
+                    f"generations run in a loop through {left['parent'].nunique()} people: somebody is their own ancestor.",
+                    hint="person_a is the parent and person_b the child in every row.",
+                )
+            )
+        left = rest
+
+
+def _clusters(table: pd.DataFrame) -> np.ndarray:
+    """Return the connected component of each pair in the graph of people and families."""
+    family = table["family_id"] if "family_id" in table else pd.Series(pd.NA, index=table.index)
+    names = pd.concat([table["parent"].map(lambda p: ("person", p)), table["child"].map(lambda p: ("person", p))])
+    codes, _ = pd.factorize(names)
+    n = len(table)
+    parents, children = codes[:n], codes[n:]
+    groups, _ = pd.factorize(family)  # missing is -1 and links nobody
+    first = int(codes.max()) + 1 if n else 0
+    linked = groups >= 0
+    start = np.concatenate([parents, parents[linked]])
+    end = np.concatenate([children, groups[linked] + first])
+    size = first + (int(groups.max()) + 1 if linked.any() else 0)
+    if size == 0:
+        return np.empty(0, dtype=np.int64)
+    _, component = connected_components(coo_array((np.ones(len(start)), (start, end)), shape=(size, size)), directed=False)
+    label, _ = pd.factorize(component[parents])
+    return np.asarray(label, dtype=np.int64)
+
+
+def first_classes(classifications: pd.DataFrame, system: str) -> pd.DataFrame:
+    """Return each person's first classification in a coding system, one row a person and person it is about.
+
+    Returns
+    -------
+    DataFrame
+        person_id, about_person_id, primary, secondary, forced. The first is that of the earliest wave with a class.
+
+    Raises
+    ------
+    DataError
+        If a person has two classifications at that wave, e.g. by two coders.
+    """
+    rows = classifications[(classifications["system"] == system) & classifications[CODES].notna().any(axis=1)]
+    key = ["person_id", "about_person_id"]
+    ordered = rows.sort_values([*key, "wave"], kind="stable", na_position="last")
+    first_wave = ordered.groupby(key, dropna=False, sort=False)["wave"].transform("min")
+    first = ordered[((ordered["wave"] == first_wave) | first_wave.isna()).fillna(False)]
+    doubled = first.duplicated(key)
+    if doubled.any():
+        raise DataError(
+            problem(
+                "classifications",
+                f"{int(doubled.sum())} people have two first classifications in {system}: which one holds is not told.",
+                hint="keep one coder with 'where', or give the occasions their waves, in the study's YAML.",
+            )
+        )
+    return first[[*key, *CODES]].reset_index(drop=True)
+
+
+def about_the_other(person: Iterable[str], other: Iterable[str], values: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each pair, the row about the other member, or else the row about nobody in particular.
+
+    Parameters
+    ----------
+    person, other : (n,) iterables of ids
+        The member whose row is wanted, and the member it may be about.
+    values : DataFrame
+        person_id, about_person_id and value columns, one row a person and target.
+
+    Returns
+    -------
+    DataFrame
+        n rows with the value columns and ``found``; rows about third people are never used.
+    """
+    wanted = pd.DataFrame({"person_id": list(person), "other": list(other)}).astype("str")
+    columns = [c for c in values.columns if c not in ("person_id", "about_person_id")]
+    general = values[values["about_person_id"].isna()].drop(columns="about_person_id")
+    specific = values[values["about_person_id"].notna()].rename(columns={"about_person_id": "other"})
+    about = wanted.merge(specific, on=["person_id", "other"], how="left", indicator="found")
+    plain = wanted.merge(general, on="person_id", how="left", indicator="found")
+    is_specific = (about["found"] == "both").to_numpy()
+    out = about[columns].where(pd.Series(is_specific), plain[columns])
+    out["found"] = is_specific | (plain["found"] == "both").to_numpy()
+    return out
