@@ -1,0 +1,198 @@
+"""Which ruptures does each published or chosen criterion find? Presets of ``config/criteria``, run over all clients."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attachment_outcomes.config import load_criteria
+from attachment_outcomes.errors import ConfigError, did_you_mean, problem
+from attachment_outcomes.registry import resolve
+from attachment_outcomes.rupture.episodes import OUTCOMES, WINDOW, Episodes, find_episodes
+from attachment_outcomes.rupture.rules import Signal
+from attachment_outcomes.rupture.series import Flags, Series, Whole, read_series
+
+MIN_SESSIONS = 4  # fewer ratings give neither a spread nor a course; reviews of the methods ask for three to four
+EPISODE_COLUMNS = ["client", "treatment_id", "criterion", "onset", "nadir", "recovered_at", "depth", "length", "outcome"]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A rule with its settings and with what counts as repair."""
+
+    name: str
+    rule: Callable[..., Signal]
+    title: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    window: int = WINDOW
+    late_repair: bool = False
+    min_sessions: int = MIN_SESSIONS
+    verified: bool = False
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a criterion finds: the series long enough for it (``kept`` of all), its signal there, and the episodes.
+
+    ``assessable`` tells of all series, (g,), whether the criterion could be applied.
+    """
+
+    criterion: Criterion
+    series: Series
+    kept: Whole
+    assessable: Flags
+    signal: Signal
+    episodes: Episodes
+
+
+def detect_ruptures(
+    sessions: pd.DataFrame,
+    *,
+    score: str,
+    criteria: str | Iterable[str] | Mapping[str, Mapping[str, Any]] = "all",
+    window: int | None = None,
+    min_sessions: int | None = None,
+) -> pd.DataFrame:
+    """Find alliance ruptures and whether they were repaired.
+
+    Parameters
+    ----------
+    sessions : frame
+        Columns ``person_id``, ``session_number`` and ``score``, in any order of rows; with ``treatment_id`` each of a
+        person's treatments is a series of its own.
+    score : str
+        Column of the session rating, score points, higher = better alliance. Sessions without a rating are left out.
+    criteria : str, list of str or dict
+        ``"all"`` presets of ``config/criteria``, the name of one, several names, or presets by name as in those files
+        (``rule``, ``settings`` and ``episode``).
+    window, min_sessions : int, optional
+        Replace the presets' own: rated sessions after the onset within which a return counts as repair; fewest rated
+        sessions that make a client assessable.
+
+    Returns
+    -------
+    frame
+        One row an episode, sorted by client, treatment, criterion (in the order asked for) and onset:
+
+        ==============  ===========================================================================================
+        client          ``person_id``
+        treatment_id    missing where none was given
+        criterion       name of the preset
+        onset           session number at which the rupture begins; never a client's first rated session
+        nadir           session number of the lowest score
+        recovered_at    session number of the return to the pre-rupture level; missing if there was none. Where it is
+                        present and the outcome is unrepaired, the return came after the window
+        depth           level it fell from minus the lowest score, score points, positive
+        length          sessions from the onset to the return (or to the end of the series), by session number
+        outcome         repaired, unrepaired, or censored: the series ended before anybody could know
+        ==============  ===========================================================================================
+
+    Raises
+    ------
+    ConfigError
+        If a criterion does not exist or has an impossible setting.
+    DataError
+        If the ratings are not usable; see :func:`attachment_outcomes.rupture.read_series`.
+
+    Examples
+    --------
+    >>> ratings = pd.DataFrame({"person_id": "a", "session_number": range(1, 9), "wai": [5, 5.2, 5.1, 2, 5.2, 5, 5.1, 5]})
+    >>> detect_ruptures(ratings, score="wai", criteria="within_person_drop")[["onset", "recovered_at", "outcome"]].values.tolist()
+    [[4, 5, 'repaired']]
+    """
+    series = read_series(sessions, score=score)
+    chosen = as_criteria(criteria, window=window, min_sessions=min_sessions)
+    return episodes_frame([detect(series, criterion) for criterion in chosen])
+
+
+def as_criteria(
+    criteria: str | Iterable[str] | Mapping[str, Mapping[str, Any]],
+    *,
+    window: int | None = None,
+    min_sessions: int | None = None,
+) -> list[Criterion]:
+    """Return criteria from names or presets; see :func:`detect_ruptures`."""
+    if isinstance(criteria, Mapping):
+        presets = dict(criteria)
+    else:
+        known = load_criteria("rupture")
+        names = list(known) if criteria == "all" else [criteria] if isinstance(criteria, str) else list(criteria)
+        for name in names:
+            if name not in known:
+                what = f"no rupture criterion {name!r}; allowed: {', '.join(known)}.{did_you_mean(name, known)}"
+                raise ConfigError(problem("criteria", what))
+        presets = {name: known[name] for name in names}
+    chosen = []
+    for name, preset in presets.items():
+        episode = dict(preset.get("episode", {}))
+        if window is not None:
+            episode["window"] = window
+        if min_sessions is not None:
+            episode["min_sessions"] = min_sessions
+        chosen.append(_criterion(name, preset, episode))
+    return chosen
+
+
+def _criterion(name: str, preset: Mapping[str, Any], episode: Mapping[str, Any]) -> Criterion:
+    rule, settings = resolve(preset["rule"]), dict(preset.get("settings", {}))
+    for what, found, allowed in (
+        ("settings", settings, list(inspect.signature(rule).parameters)[1:]),
+        ("episode", episode, ["window", "late_repair", "min_sessions"]),
+    ):
+        for key in found:
+            if key not in allowed:
+                what_wrong = f"unknown key {key!r}; allowed: {', '.join(allowed)}.{did_you_mean(key, allowed)}"
+                raise ConfigError(problem(f"criterion {name}, {what}", what_wrong))
+    title, verified = str(preset.get("title", name)), bool(preset.get("verified"))
+    return Criterion(name, rule, title=title, settings=settings, verified=verified, **episode)
+
+
+def detect(series: Series, criterion: Criterion) -> Detection:
+    """Apply one criterion to all series that are long enough for it."""
+    long_enough = series.lengths >= criterion.min_sessions
+    chosen = series.select(long_enough)
+    kept = np.flatnonzero(long_enough)
+    signal = criterion.rule(chosen, **criterion.settings)
+    episodes = find_episodes(chosen, signal, window=criterion.window, late_repair=criterion.late_repair)
+    assessable = np.zeros(len(series.lengths), dtype=bool)
+    assessable[kept[signal.assessable]] = True
+    return Detection(criterion, chosen, kept, assessable, signal, episodes)
+
+
+def episodes_frame(detections: Iterable[Detection]) -> pd.DataFrame:
+    """Return the episodes of several criteria as one table, columns ``EPISODE_COLUMNS``, sorted."""
+    parts = [_episodes_part(position, found) for position, found in enumerate(detections)]
+    if not parts:
+        parts = [pd.DataFrame(columns=[*EPISODE_COLUMNS, "_series", "_criterion"])]
+    frame = pd.concat(parts, ignore_index=True)
+    frame = frame.sort_values(["_series", "_criterion"], kind="stable", ignore_index=True)[EPISODE_COLUMNS]
+    words, whole = ["client", "treatment_id", "criterion", "outcome"], ["onset", "nadir", "recovered_at", "length"]
+    return frame.astype({**dict.fromkeys(words, "str"), **dict.fromkeys(whole, "Int64"), "depth": "float64"})
+
+
+def _episodes_part(position: int, found: Detection) -> pd.DataFrame:
+    series, episodes = found.series, found.episodes
+    sessions = np.append(series.sessions, 0)  # the end of the last series lies one past the rows
+    last_row = series.starts[1:][episodes.group] - 1
+    clients = series.clients.iloc[episodes.group].reset_index(drop=True)
+    onset, back = sessions[episodes.onset], sessions[episodes.end]
+    return pd.DataFrame(
+        {
+            "client": clients["client"],
+            "treatment_id": clients["treatment_id"],
+            "criterion": pd.Series(found.criterion.name, index=clients.index, dtype="str"),
+            "onset": onset,
+            "nadir": sessions[episodes.nadir],
+            "recovered_at": pd.arrays.IntegerArray(back, ~episodes.returned),
+            "depth": episodes.depth,
+            "length": np.where(episodes.returned, back - onset, sessions[last_row] - onset + 1),
+            "outcome": pd.Series(np.array(OUTCOMES)[episodes.outcome], index=clients.index, dtype="str"),
+            "_series": found.kept[episodes.group],
+            "_criterion": position,
+        }
+    )

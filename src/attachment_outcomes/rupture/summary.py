@@ -1,0 +1,188 @@
+"""How common are ruptures, and who had them? Tables a client and a session, and the shares and rates they give.
+
+Vocabulary
+----------
+group   none: no rupture; unrepaired: at least one rupture that stayed unrepaired; repaired: at least one repaired and
+        none unrepaired; missing: not assessable, or ruptures whose end nobody saw (censored only)
+rate    ruptures per rated session, since clients with more sessions have more occasions for a rupture
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attachment_outcomes.errors import StatisticsError, problem
+from attachment_outcomes.inference.agreement import critical, wilson
+from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.rupture.criteria import Detection
+from attachment_outcomes.rupture.episodes import OUTCOMES
+from attachment_outcomes.rupture.series import Series
+
+PREVALENCE = "rupture_prevalence"
+NONE, CENSORED_ONLY = "none", "censored"
+GROUPS = (NONE, "repaired", "unrepaired")
+CLIENT_COLUMNS = [
+    "client", "treatment_id", "therapist_id", "criterion", "primary", "n_sessions", "n_ruptures", "n_repaired", "rate", "group",
+]  # fmt: skip
+SERIES_COLUMNS = ["client", "treatment_id", "session_number", "score", "center", "lower_limit", "in_episode", "criterion"]
+
+
+def client_summary(series: Series, found: Detection, *, primary: bool = True, therapists: pd.Series | None = None) -> pd.DataFrame:
+    """Return one row a client and treatment: sessions, ruptures, repairs, rate and group under one criterion.
+
+    Parameters
+    ----------
+    series : Series
+        All series that the criterion was applied to.
+    found : Detection
+        What it found.
+    primary : bool
+        Whether it is the study's primary criterion.
+    therapists : Series of str, optional
+        Therapist of each series, (g,), in the order of ``series.clients``.
+
+    Returns
+    -------
+    frame
+        Columns ``CLIENT_COLUMNS``. ``n_sessions`` counts rated sessions. ``n_ruptures``, ``n_repaired`` and ``rate``
+        (ruptures per rated session) are missing where the client is not assessable.
+    """
+    size = len(series.lengths)
+    of = found.kept[found.episodes.group]
+    n = [np.bincount(of[found.episodes.outcome == code], minlength=size) for code in range(len(OUTCOMES))]
+    total = sum(n, start=np.zeros(size, dtype=np.int64))
+    rate = np.full(size, np.nan)
+    np.divide(total, series.lengths, out=rate, where=found.assessable)
+    words = np.array([*GROUPS, None], dtype=object)
+    group = words[np.select([~found.assessable, n[1] > 0, n[0] > 0, total > 0], [3, 2, 1, 3], 0)]
+    return pd.DataFrame(
+        {
+            "client": series.clients["client"],
+            "treatment_id": series.clients["treatment_id"],
+            "therapist_id": pd.Series(None if therapists is None else therapists.to_numpy(), index=range(size), dtype="str"),
+            "criterion": pd.Series(found.criterion.name, index=range(size), dtype="str"),
+            "primary": primary,
+            "n_sessions": pd.array(series.lengths, dtype="Int64"),
+            "n_ruptures": pd.arrays.IntegerArray(total.astype(np.int64), ~found.assessable),
+            "n_repaired": pd.arrays.IntegerArray(n[0].astype(np.int64), ~found.assessable),
+            "rate": rate,
+            "group": pd.Series(group, dtype="str"),
+        }
+    )[CLIENT_COLUMNS]
+
+
+def session_series(series: Series, found: Detection) -> pd.DataFrame:
+    """Return one row a rated session with the criterion's centre and lower limit, for figures; columns ``SERIES_COLUMNS``.
+
+    Centre and limit are in score points; they are missing where the criterion has none (a client who is not assessable,
+    the session after a gap for criteria that compare neighbours). ``in_episode`` holds from the onset up to, not
+    including, the return.
+    """
+    flags = np.zeros(len(found.series.values), dtype=bool)
+    flags[found.episodes.rows()[0]] = True
+    rows = np.repeat(np.isin(np.arange(len(series.lengths)), found.kept), series.lengths)
+    known = found.signal.assessable[found.series.group]
+    center, limit, inside = np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.zeros(len(rows), dtype=bool)
+    center[rows] = np.where(known, found.signal.center, np.nan)
+    limit[rows] = np.where(known, found.signal.limit, np.nan)
+    inside[rows] = flags
+    clients = series.clients.iloc[series.group].reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "client": clients["client"],
+            "treatment_id": clients["treatment_id"],
+            "session_number": pd.array(series.sessions, dtype="Int64"),
+            "score": series.values,
+            "center": center,
+            "lower_limit": limit,
+            "in_episode": inside,
+            "criterion": pd.Series(found.criterion.name, index=range(len(rows)), dtype="str"),
+        }
+    )[SERIES_COLUMNS]
+
+
+def prevalence(
+    clients: pd.DataFrame, found: Detection, *, outcome: str, lowest: float | None = None, ci_level: float = CI_LEVEL
+) -> list[Estimate]:
+    r"""Return how many clients had a rupture, how often, and how it ended, under one criterion.
+
+    ``share_with_rupture`` and ``share`` are proportions of the assessable clients with Wilson's interval (group
+    ``censored``: ruptures whose end nobody saw). ``rate_per_session`` is ruptures over rated sessions, with a
+    ratio-estimator interval over clients, :math:`SE = \sqrt{\frac{n}{n-1}\sum_i (y_i - R\,x_i)^2} / \sum_i x_i`.
+
+    Parameters
+    ----------
+    clients : frame
+        As :func:`client_summary` returns it.
+    found : Detection
+        The criterion's finding; with ``lowest`` it says whose limit lies at or below the scale's end.
+    outcome : str
+        Name of the alliance score.
+    lowest : float, optional
+        Lowest possible rating, score points. Clients whose limit never lies above it cannot show a rupture; the note
+        counts them.
+    ci_level : float
+        Confidence level.
+    """
+    counted = clients[clients["n_ruptures"].notna()]
+    name = found.criterion.name
+    primary = bool(clients["primary"].all())
+    n = len(counted)
+    if n == 0:
+        raise StatisticsError(problem(f"criterion {name}", f"none of {len(clients)} clients has enough rated sessions."))
+    people = float(counted["client"].nunique())
+    note = f"{len(clients) - n} of {len(clients)} clients not assessable"
+    floored = 0 if lowest is None else _at_floor(found, lowest)
+    if floored:
+        note += f"; {floored} cannot show a rupture, since their limit lies below the scale's lowest score"
+    if people < n:
+        note += f"; {n} treatments of {people:.0f} clients"
+    shared: dict[str, Any] = {
+        "analysis": PREVALENCE,
+        "outcome": outcome,
+        "definition": name,
+        "primary": primary,
+        "ci_level": ci_level,
+        "n": float(n),
+        "n_clusters": people,
+    }
+    ruptures, sessions = counted["n_ruptures"].to_numpy(dtype=float), counted["n_sessions"].to_numpy(dtype=float)
+    rows = [_share("share_with_rupture", int((ruptures > 0).sum()), n, shared, note)]
+    censored = (counted["group"].isna() & (counted["n_ruptures"] > 0)).sum()
+    for group, k in [*((g, (counted["group"] == g).sum()) for g in GROUPS), (CENSORED_ONLY, censored)]:
+        rows.append(_share("share", int(k), n, {**shared, "group": group}, note))
+    rate = ruptures.sum() / sessions.sum()
+    error = math.sqrt(n / (n - 1) * float(((ruptures - rate * sessions) ** 2).sum())) / sessions.sum() if n > 1 else math.nan
+    half = critical(ci_level) * error
+    rows.append(
+        Estimate(
+            estimand="rate_per_session", estimate=float(rate), std_error=error, ci_low=max(0.0, rate - half) if n > 1 else math.nan,
+            ci_high=rate + half, unit="ruptures per session", method="ratio estimator over clients",
+            note=f"{ruptures.sum():.0f} ruptures in {sessions.sum():.0f} rated sessions; {note}", **shared,
+        )
+    )  # fmt: skip
+    return rows
+
+
+def not_assessable(name: str, *, outcome: str, reason: str, analysis: str = PREVALENCE, primary: bool = False) -> Estimate:
+    """Return the row that says why a criterion gives no answer."""
+    return replace(not_testable(analysis, reason, outcome=outcome), definition=name, primary=primary)
+
+
+def _share(estimand: str, k: int, n: int, shared: dict[str, Any], note: str) -> Estimate:
+    found = wilson(k, n, ci_level=shared["ci_level"])
+    return Estimate(
+        estimand=estimand, estimate=found.estimate, std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high,
+        unit="proportion", method="Wilson", note=note, **shared,
+    )  # fmt: skip
+
+
+def _at_floor(found: Detection, lowest: float) -> int:
+    """Return how many assessable series have no session whose limit lies above the lowest possible score."""
+    above = np.nan_to_num(found.signal.limit, nan=-np.inf) > lowest
+    return int((found.signal.assessable & (found.series.total(above) == 0)).sum())
