@@ -11,7 +11,7 @@ CR1        covariance that allows residuals to be correlated within clusters, wi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ import statsmodels.formula.api as smf
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from attachment_outcomes.errors import StatisticsError, problem
+from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 
 FEW_CLUSTERS = 10  # below this CR1 intervals are known to be too short, even with t on G - 1 df (Cameron & Miller 2015)
 _LEVERAGE_ONE = 1 - 1e-9
@@ -91,7 +91,8 @@ def linear_contrasts(
     MacKinnon, J. G., & White, H. (1985). J. Econometrics, 29, 305-325. Cameron, A. C., & Miller, D. L. (2015). J. Human
     Resources, 50, 317-372.
     """
-    used = _complete(formula, data, cluster)
+    used = complete_rows(formula, data, extra=(cluster,) if cluster else (), as_is=cluster)
+    n_clusters = _count(used.rows, cluster)
     model = smf.ols(formula, used.rows)
     design = np.asarray(model.exog, dtype=float)
     _check_design(design, used.rows, cluster)
@@ -111,7 +112,7 @@ def linear_contrasts(
         codes = pd.factorize(used.rows[cluster])[0]
         fit = model.fit(cov_type="cluster", cov_kwds={"groups": codes, "df_correction": True}, use_t=True)
         df, method = int(codes.max()), "OLS, cluster-robust (CR1)"
-    return _results(fit, contrasts, used, df=df, method=method, ci_level=ci_level)
+    return _results(fit, contrasts, used, n_clusters, df=df, method=method, ci_level=ci_level)
 
 
 def logistic_contrasts(
@@ -132,7 +133,8 @@ def logistic_contrasts(
     StatisticsError
         As :func:`linear_contrasts`; also if the outcome takes one value only, or groups are perfectly separated.
     """
-    used = _complete(formula, data, cluster)
+    used = complete_rows(formula, data, extra=(cluster,) if cluster else (), as_is=cluster)
+    n_clusters = _count(used.rows, cluster)
     model = smf.glm(formula, used.rows, family=sm.families.Binomial())
     design = np.asarray(model.exog, dtype=float)
     _check_design(design, used.rows, cluster)
@@ -156,30 +158,52 @@ def logistic_contrasts(
         raise StatisticsError(
             problem("logistic regression", "the predictors separate the outcomes perfectly, so odds ratios are not finite.")
         )
-    return _results(fit, contrasts, used, df=df, method=method, ci_level=ci_level)
+    return _results(fit, contrasts, used, n_clusters, df=df, method=method, ci_level=ci_level)
 
 
 @dataclass(frozen=True, slots=True)
-class _Used:
+class CompleteRows:
+    """The rows that a model uses, and how many it could not."""
+
     rows: pd.DataFrame
     n_excluded: int
-    n_clusters: float
 
 
-def _complete(formula: str, data: pd.DataFrame, cluster: str | None) -> _Used:
-    """Keep the rows that have every column the formula or the clusters use."""
-    words = set(_names(formula)) | ({cluster} if cluster else set())
+def complete_rows(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (), as_is: str | None = None) -> CompleteRows:
+    """Return the rows that have every column the formula names, and the extra ones, in types that formula engines know.
+
+    Parameters
+    ----------
+    formula
+        Model formula.
+    data
+        Any columns.
+    extra
+        Columns used beside the formula (clusters, random slopes).
+    as_is
+        A column that is not made numeric (labels).
+
+    Raises
+    ------
+    StatisticsError
+        If an extra column is missing.
+    """
+    absent = [c for c in extra if c not in data.columns]
+    if absent:
+        raise StatisticsError(problem("model", f"no column {absent[0]!r}.{did_you_mean(absent[0], data.columns)}"))
+    words = {*_names(formula), *extra}
     columns = [c for c in data.columns if c in words]
-    if cluster and cluster not in columns:
-        raise StatisticsError(problem("regression", f"no column {cluster!r} for the clusters."))
     rows = data.loc[data[columns].notna().all(axis=1), columns].reset_index(drop=True)
     for column in columns:  # the formula engine wants plain numpy numbers, not nullable ones
-        if column != cluster and pd.api.types.is_numeric_dtype(rows[column]):
+        if column != as_is and pd.api.types.is_numeric_dtype(rows[column]):
             rows[column] = rows[column].astype(float)
         elif isinstance(rows[column].dtype, pd.CategoricalDtype):
             rows[column] = rows[column].cat.remove_unused_categories()
-    n_clusters = float(rows[cluster].nunique()) if cluster else np.nan
-    return _Used(rows, len(data) - len(rows), n_clusters)
+    return CompleteRows(rows, len(data) - len(rows))
+
+
+def _count(rows: pd.DataFrame, cluster: str | None) -> float:
+    return float(rows[cluster].nunique()) if cluster else np.nan
 
 
 def _names(formula: str) -> list[str]:
@@ -204,9 +228,16 @@ def _check_design(design: np.ndarray, rows: pd.DataFrame, cluster: str | None) -
 
 
 def _results(
-    fit: Any, contrasts: Mapping[str, str | ArrayLike], used: _Used, *, df: float, method: str, ci_level: float
+    fit: Any,
+    contrasts: Mapping[str, str | ArrayLike],
+    used: CompleteRows,
+    n_clusters: float,
+    *,
+    df: float,
+    method: str,
+    ci_level: float,
 ) -> dict[str, ContrastResult]:
-    note = f"few clusters ({used.n_clusters:.0f}): the interval may be too short" if used.n_clusters < FEW_CLUSTERS else ""
+    note = f"few clusters ({n_clusters:.0f}): the interval may be too short" if n_clusters < FEW_CLUSTERS else ""
     results = {}
     for name, contrast in contrasts.items():
         estimate, std_error = _contrast(fit, name, contrast)
@@ -214,7 +245,7 @@ def _results(
         p_value = float(2 * student.sf(abs(estimate) / std_error, df)) if std_error > 0 else np.nan
         results[name] = ContrastResult(
             name=name, estimate=estimate, std_error=std_error, ci_low=estimate - half, ci_high=estimate + half,
-            ci_level=ci_level, p_value=p_value, df=float(df), n=len(used.rows), n_clusters=used.n_clusters,
+            ci_level=ci_level, p_value=p_value, df=float(df), n=len(used.rows), n_clusters=n_clusters,
             n_excluded=used.n_excluded, method=method, note=note,
         )  # fmt: skip
     return results
