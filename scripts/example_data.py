@@ -1,4 +1,4 @@
-"""Rebuild the example study: ``python scripts/example_data.py`` writes it, ``--check`` only compares.
+"""Rebuild the example study: ``python3 run.py example-data`` writes it, ``--check`` only compares.
 
 Makes data/example/*.csv and README.md from data/example/truth.yaml, byte for byte, and keeps the checksums in
 config/studies/example.yaml. Numbers are made from uniform draws and written as whole numbers or with one decimal, so
@@ -31,9 +31,7 @@ def contents(root: Path) -> dict[Path, str]:
     study = root / "config" / "studies" / "example.yaml"
     settings = study.read_text(encoding="utf-8")
     for path, text in files.items():
-        settings, found = re.subn(
-            SHA256.format(name=re.escape(path.name)), rf"\g<1>{sha256(text.encode()).hexdigest()}", settings
-        )
+        settings, found = re.subn(SHA256.format(name=re.escape(path.name)), rf"\g<1>{sha256(text.encode()).hexdigest()}", settings)
         if found != 1:
             raise DataError(f"config/studies/example.yaml: names {path.name} with a sha256 {found} times. Hint: name it once.")
     return {**files, folder / "README.md": describe_cohort(truth, tables), study: settings}
@@ -49,7 +47,7 @@ def main(arguments: list[str]) -> None:
         differ = [p for p, text in files.items() if not p.is_file() or p.read_bytes() != text.encode("utf-8")]
         if differ:
             names = ", ".join(p.relative_to(root).as_posix() for p in differ)
-            raise DataError(f"{names}: not what data/example/truth.yaml gives. Hint: run python scripts/example_data.py.")
+            raise DataError(f"{names}: not what data/example/truth.yaml gives. Hint: python3 run.py example-data makes it again.")
     else:
         for path, text in files.items():
             write_text(text, path)

@@ -12,7 +12,6 @@ For :math:`k` items and a true-score variance :math:`\sigma_T^2` (item metric), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import comb
 
@@ -151,6 +150,6 @@ def keyed_mean(answers: Whole, form: Form) -> Floats:
     return np.asarray(reverse_keyed(answers, form).mean(axis=1), dtype=np.float64)
 
 
-def item_names(prefix: str, first: int, form: Form) -> Sequence[str]:
+def item_names(prefix: str, first: int, form: Form) -> list[str]:
     """Return the column names of a form's items, numbered from ``first``."""
     return [f"{prefix}_{first + i}" for i in range(form.items)]

@@ -85,7 +85,9 @@ def make_clients(truth: Truth, therapists: pd.DataFrame, rng: np.random.Generato
             "age_band": np.array(AGE_BANDS)[pick(rng.random(n), AGE_SHARES)],
             "gender": np.array(GENDERS)[pick(rng.random(n), GENDER_SHARES)],
             "referral": np.array(REFERRALS)[pick(rng.random(n), REFERRAL_SHARES)],
-            "planned_sessions": np.array(truth["sessions"]["planned"])[pick(rng.random(n), np.ones(len(truth["sessions"]["planned"])))],
+            "planned_sessions": np.array(truth["sessions"]["planned"])[
+                pick(rng.random(n), np.ones(len(truth["sessions"]["planned"])))
+            ],
         }
     )
     anxiety_z = normals(rng, n)

@@ -44,10 +44,9 @@ from attachment_outcomes.simulate.sessions import (
 from attachment_outcomes.simulate.truth import check_truth
 
 IMPOSSIBLE_ANSWER = 9  # on items from 0 to 4: a slip of the key next to 0
-CORE_ITEMS = list(item_names("core", 1, CORE10))
+CORE_ITEMS = item_names("core", 1, CORE10)
 ECR_ITEMS = [*item_names("ecr", 1, ECR_R_ANXIETY), *item_names("ecr", 19, ECR_R_AVOIDANCE)]
-WAI_ITEMS = list(item_names("wai", 1, WAI_SR))
-OBSERVER = ("withdrawal", "confrontation", "resolution")
+WAI_ITEMS = item_names("wai", 1, WAI_SR)
 
 
 def simulate_cohort(truth: Truth, rng: np.random.Generator | None = None) -> dict[str, pd.DataFrame]:
@@ -206,7 +205,11 @@ def session_table(
 def therapist_table(truth: Truth, therapists: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Return the therapists' export: a row a therapist with the own ECR-R and the secure-base rating."""
     frame = pd.DataFrame(
-        {"therapist_id": therapists["therapist_id"], "site": site_name(therapists["site"]), "secure_base": therapists["secure_base"]}
+        {
+            "therapist_id": therapists["therapist_id"],
+            "site": site_name(therapists["site"]),
+            "secure_base": therapists["secure_base"],
+        }
     )
     for scale, form, first in (("anxiety", ECR_R_ANXIETY, 1), ("avoidance", ECR_R_AVOIDANCE, 19)):
         mean, sd = THERAPIST_ATTACHMENT[scale]

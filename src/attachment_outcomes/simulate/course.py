@@ -116,12 +116,8 @@ def make_dropout(
 ) -> Stay:
     """Decide session by session who does not come back.
 
-    Parameters
-    ----------
-    core : (n, waves) float array
-        Observed CORE-10 totals.
-    alliance : (n, sessions) float array
-        Observed alliance means.
+    ``core`` (clients by waves) are observed CORE-10 totals and ``alliance`` (clients by sessions) observed alliance
+    means; ``planned`` is the number of sessions a client would have had.
     """
     dropout, symptoms = truth["dropout"], truth["symptoms"]
     n, sessions = calendar.week.shape

@@ -33,7 +33,7 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             "wave": "occasion, 0 = baseline",
             "weeks": "weeks since baseline; some are late",
             "core_{n}": "CORE-10 items 1 to 10, 0 to 4, as answered (2 and 3 are reverse-keyed)",
-            "ecr_{n}": "ECR-R items in the published, un-randomised order, 1 to 7, as answered: 1 to 18 anxiety, 19 to 36 avoidance",
+            "ecr_{n}": "ECR-R items, published (un-randomised) order, 1 to 7, as answered: 1 to 18 anxiety, 19 to 36 avoidance",
         },
     ),
     "sessions": (
@@ -185,7 +185,10 @@ def _truths(truth: Truth) -> list[tuple[str, str]]:
             f"{_per_cent(dropout['hazard'])} a session at average values; log odds {dropout['symptoms_log_odds']:+g} for each SD "
             f"of the last CORE-10 and {dropout['alliance_log_odds']:+g} for each SD of the last alliance seen",
         ),
-        ("Transmission from parent to child", f"Cohen's kappa {families['kappa']:g}, four classes; the same from grandparent to parent"),
+        (
+            "Transmission from parent to child",
+            f"Cohen's kappa {families['kappa']:g}, four classes; the same from grandparent to parent",
+        ),
         ("Classes, in both generations", _classes(truth)),
         (
             "Sensitivity",
@@ -231,7 +234,7 @@ def describe_cohort(truth: Truth, tables: Mapping[str, pd.DataFrame]) -> str:
     lines = [
         "# The example study",
         "",
-        "**These data are synthetic.** No person in them exists. `scripts/example_data.py` makes every file here, this one",
+        "**These data are synthetic.** No person in them exists. `python3 run.py example-data` makes every file here, this one",
         "included, from `truth.yaml`; the same truth gives the same bytes. The study's settings are",
         "`config/studies/example.yaml`.",
         "",

@@ -10,7 +10,9 @@ import pandas as pd
 from attachment_outcomes.errors import DataError
 
 
-def leave_out(frame: pd.DataFrame, columns: Sequence[str], rng: np.random.Generator, *, answers: float, blank: float) -> pd.DataFrame:
+def leave_out(
+    frame: pd.DataFrame, columns: Sequence[str], rng: np.random.Generator, *, answers: float, blank: float
+) -> pd.DataFrame:
     """Return the frame with a share of single answers, and of whole rows of these columns, left out."""
     names = list(columns)
     shape = (len(frame), len(names))
@@ -36,5 +38,5 @@ def impossible_answers(
     out = frame.copy()
     answered = np.argwhere(out[list(columns)].notna().to_numpy())
     for row, column in answered[np.argsort(rng.random(len(answered)), kind="stable")[:cells]]:
-        out.iloc[row, out.columns.get_loc(columns[column])] = value
+        out.loc[out.index[row], columns[column]] = value
     return out

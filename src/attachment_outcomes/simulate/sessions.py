@@ -17,6 +17,7 @@ from attachment_outcomes.simulate.draws import Flags, Floats, Whole, normals, pi
 FIRST_RUPTURE = 4  # session: an alliance must have formed
 SESSIONS_AFTER = 5  # sessions left after the onset, so that a repair can be seen
 REPAIR_SESSIONS = (2, 3, 4)
+CONFRONTING_SHARE = 0.4  # of clients: these confront, the others withdraw
 LEFT_OPEN = 0.75  # share of its depth that an unrepaired rupture keeps
 NEVER = 10_000
 
@@ -151,10 +152,8 @@ def other_ratings(
 ) -> dict[str, Floats]:
     """Return the session's other ratings: symptoms, felt security, depth, the therapist's alliance, the observer's ratings.
 
-    Parameters
-    ----------
-    alliance, symptoms : (n, sessions) float arrays
-        True alliance (answer points, 1 to 5) and true CORE-10 total in the week of the session.
+    ``alliance`` (answer points, 1 to 5) and ``symptoms`` (CORE-10 total in the week of the session) are true values,
+    clients by sessions.
     """
     n, sessions = alliance.shape
     down = dip(ruptures, sessions)
@@ -163,9 +162,9 @@ def other_ratings(
     security = 4.6 + 0.8 * own_security + 0.6 * within - 0.8 * down
     own_depth = normals(rng, n)[:, None]
     depth = 4.2 + 0.7 * own_depth + truth["exploration"]["security_slope"] * (security - 4.6) + 0.7 * normals(rng, n, sessions)
-    observed = (rng.random(n) < truth["ruptures"]["observed_share"])[:, None]
-    confronting = (rng.random(n) < 0.4)[:, None]
-    slight = (rng.random((3, n, sessions)) < 0.25).astype(float)
+    observed = rng.random((n, 1)) < truth["ruptures"]["observed_share"]
+    confronting = rng.random((n, 1)) < CONFRONTING_SHARE
+    slight = np.where(rng.random((3, n, sessions)) < 0.25, 1.0, 0.0)
     severity = np.clip(np.rint(1 + 2.6 * down), 1, 5)
     withdrawal = np.maximum(np.where(confronting, np.minimum(severity, 2), severity), 1 + slight[0])
     confrontation = np.maximum(np.where(confronting, severity, np.minimum(severity, 2)), 1 + slight[1])
