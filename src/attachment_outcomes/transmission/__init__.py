@@ -5,6 +5,7 @@ from attachment_outcomes.registry import entry_points
 __getattr__, __dir__ = entry_points(
     __name__,
     {
+        "analyse_transmission": "stage",
         "between_generations": "correspondence",
         "concordance": "correspondence",
         "correlations": "continuous",

@@ -171,7 +171,11 @@ def between_generations(
     )
     if not with_both.any():
         reason = f"no parent–child pair has both a parent's {parent_system} and a child's {child_system} classification"
-        return [not_testable(ANALYSIS, reason, outcome=system)], _cells([]), _cells([], RESIDUAL_COLUMNS)
+        return (
+            [not_testable(ANALYSIS, reason, outcome=system)],
+            cell_frame([], CONCORDANCE_COLUMNS),
+            cell_frame([], RESIDUAL_COLUMNS),
+        )
 
     parent, child, cluster = parent[with_both], child[with_both], table["cluster"].to_numpy()[with_both]
     estimates: list[Estimate] = []
@@ -187,7 +191,7 @@ def between_generations(
         note = "pairs without a class are left out and counted in the flow" if len(kept) < len(table) else ""
         estimates += table_estimates(tables, outcome=system, way=way, primary=way == ways[0], ci_level=ci_level, note=note, rng=rng)
         cells.append(_cell_rows(tables.sum(axis=0), system, way, names, column_names))
-    return estimates, _cells(cells), _cells(cells, RESIDUAL_COLUMNS)
+    return estimates, cell_frame(cells, CONCORDANCE_COLUMNS), cell_frame(cells, RESIDUAL_COLUMNS)
 
 
 def _counted(frame: pd.DataFrame, system: str, way: str, step: str, flow: Flow) -> tuple[pd.Series, npt.NDArray[np.bool_]]:
@@ -216,10 +220,9 @@ def _cell_rows(table: npt.NDArray[np.int64], system: str, way: str, rows: list[s
     )
 
 
-def _cells(frames: list[pd.DataFrame], columns: list[str] | None = None) -> pd.DataFrame:
+def cell_frame(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
     """Return the cells of all ways with fixed columns and types, in the order of the ways and classes."""
-    names = columns or CONCORDANCE_COLUMNS
     empty = pd.DataFrame({c: pd.Series(dtype="float64") for c in RESIDUAL_COLUMNS})
     whole = pd.concat(frames, ignore_index=True) if frames else empty
     kinds = {"n": "int64", "expected": "float64", "residual": "float64"}
-    return whole[names].astype({name: kinds.get(name, "str") for name in names})
+    return whole[columns].astype({name: kinds.get(name, "str") for name in columns})

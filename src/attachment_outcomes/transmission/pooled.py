@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -201,10 +201,8 @@ def _pool(
     used = np.isfinite(effects) & np.isfinite(variances) & (variances > 0)
     flow.add(step, len(checked), int(used.sum()), effect.missing, unit="samples")
     if not used.any():
-        reason = f"{measure}: no sample of {system} with counts that allow it" + (
-            f"; all {RECALLED}" if samples and not checked else ""
-        )
-        return [not_testable(ANALYSIS, reason, outcome=system)]
+        reason = f"no sample of {system} with counts that allow it" + (f"; all {RECALLED}" if samples and not checked else "")
+        return [replace(not_testable(ANALYSIS, reason, outcome=system), definition=measure)]
     kept = [s for s, keep in zip(checked, used, strict=True) if keep]
     y, v = effects[used], variances[used]
     people = sum(s.n for s in kept)

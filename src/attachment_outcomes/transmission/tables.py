@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -174,7 +174,8 @@ def table_estimates(
     whole = tables.sum(axis=0)
     n = int(whole.sum())
     if n == 0:
-        return [not_testable(ANALYSIS, "; ".join(filter(None, [f"{way}: no pair has both classes", note])), outcome=outcome)]
+        reason = "; ".join(filter(None, ["no pair has both classes", note]))
+        return [replace(not_testable(ANALYSIS, reason, outcome=outcome), definition=way)]
     tables = tables[tables.sum(axis=(1, 2)) > 0]
     clustered = len(tables) < n
 

@@ -1,0 +1,165 @@
+"""How closely do a parent's and a child's attachment dimensions go together?
+
+Vocabulary
+----------
+dimension   a score (``<instrument>.<scale>``) by one rater at one occasion
+target      the person a score is about; a score about the other member of the pair goes before one about nobody in
+            particular, and scores about third people count only in the mean over targets
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attachment_outcomes.errors import DataError, problem
+from attachment_outcomes.flow import Flow
+from attachment_outcomes.inference.correlation import pearson
+from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.transmission.relations import about_the_other, pairs
+
+ANALYSIS = "transmission_correlation"
+ALL = "all"
+PAIR_COLUMNS = ["label", "definition", "parent_score", "child_score", "parent", "child"]
+
+
+def dimension(
+    scores: pd.DataFrame, *, score: str, rater: str = "self", wave: int | str = "first", mean_over_targets: bool = False
+) -> pd.DataFrame:
+    """Return one score of each person at one occasion.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        Canonical ``scores``.
+    score : str
+        ``<instrument>.<scale>``.
+    rater : str
+        Whose answers.
+    wave : int, "first" or "last"
+        A wave's number, or the first or last at which the person has a score (about that target).
+    mean_over_targets : bool
+        Average a person's scores about several people at that occasion (those that are there).
+
+    Returns
+    -------
+    DataFrame
+        person_id, about_person_id (missing if averaged, or about nobody in particular), score; no missing scores.
+
+    Raises
+    ------
+    DataError
+        If a person has two scores about the same target at the occasion.
+    """
+    instrument, _, scale = score.partition(".")
+    mine = (scores["instrument"] == instrument) & (scores["scale"] == scale) & (scores["rater"] == rater)
+    rows = scores[mine.fillna(False) & scores["score"].notna()]
+    who = ["person_id"] if mean_over_targets else ["person_id", "about_person_id"]
+    if isinstance(wave, int):
+        rows = rows[(rows["wave"] == wave).fillna(False)]
+    else:
+        at = rows.groupby(who, dropna=False, sort=False)["wave"].transform("min" if wave == "first" else "max")
+        rows = rows[((rows["wave"] == at) | at.isna()).fillna(False)]
+    doubled = rows.duplicated(["person_id", "about_person_id"])
+    if doubled.any():
+        raise DataError(
+            problem(
+                f"scores, {score}",
+                f"{int(doubled.sum())} people have two scores about the same person at one occasion ({rater}, wave {wave}).",
+                hint="give the occasions their waves in the study's YAML, or name another rater.",
+            )
+        )
+    if mean_over_targets:
+        rows = rows.groupby("person_id", sort=True)["score"].mean().reset_index()
+        rows["about_person_id"] = pd.Series(pd.NA, index=rows.index, dtype="str")
+    return rows[["person_id", "about_person_id", "score"]].reset_index(drop=True)
+
+
+def correlations(
+    relations: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    settings: Sequence[Mapping[str, Any]],
+    flow: Flow,
+    ci_level: float = CI_LEVEL,
+) -> tuple[list[Estimate], pd.DataFrame]:
+    """Correlate dimensions of parents with dimensions of their children.
+
+    Parameters
+    ----------
+    relations, scores : DataFrame
+        Canonical tables.
+    settings : sequence of mappings
+        The study's ``transmission.continuous``: label (of the relation, or ``all``), parent and child (each score, rater,
+        wave, mean_over_targets).
+    flow : Flow
+        Takes the pairs left out.
+    ci_level : float
+        Confidence level of the intervals.
+
+    Returns
+    -------
+    estimates : list of Estimate
+        analysis ``transmission_correlation``, estimand ``correlation``: Pearson's r with Fisher's z interval, or, where
+        families have several pairs, that of the jackknife over families. ``group`` is the relation's label.
+    pairs : DataFrame
+        One row a pair and setting with both scores: ``PAIR_COLUMNS``; no ids.
+
+    Raises
+    ------
+    DataError
+        If relations run in a loop, or a score is ambiguous.
+    """
+    whole = pairs(relations)
+    estimates: list[Estimate] = []
+    kept = []
+    for pair in settings:
+        label, parent, child = str(pair["label"]), pair["parent"], pair["child"]
+        outcome = f"{parent['score']} and {child['score']}"
+        definition = f"parent {_when(parent)}; child {_when(child)}"
+        table = whole if label == ALL else whole[whole["label"] == label]
+        if table.empty:
+            reason = f"no parent–child relation{'' if label == ALL else f' with the label {label!r}'}"
+            estimates.append(replace(not_testable(ANALYSIS, reason, outcome=outcome), group=label, definition=definition))
+            continue
+        x = about_the_other(table["parent"], table["child"], dimension(scores, **parent))["score"].to_numpy(dtype=float)
+        y = about_the_other(table["child"], table["parent"], dimension(scores, **child))["score"].to_numpy(dtype=float)
+        has_x = ~np.isnan(x)
+        both = has_x & ~np.isnan(y)
+        step = f"correlation {label}: {outcome}"
+        flow.add(step, len(table), int(has_x.sum()), "parent without the score", unit="pairs")
+        flow.add(step, int(has_x.sum()), int(both.sum()), "child without the score", unit="pairs")
+        if not both.any():
+            nobody = not_testable(ANALYSIS, "no pair has both scores", outcome=outcome)
+            estimates.append(replace(nobody, group=label, definition=definition))
+            continue
+        found = pearson(x[both], y[both], clusters=table["cluster"].to_numpy()[both].tolist(), ci_level=ci_level)
+        estimates.append(
+            Estimate(
+                analysis=ANALYSIS, estimand="correlation", outcome=outcome, group=label, definition=definition,
+                estimate=found.r, std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, ci_level=ci_level,
+                p_value=found.p_value, n=found.n, n_clusters=found.n_clusters, unit="r", method=found.method, note=found.note,
+            )
+        )  # fmt: skip
+        shown = {"label": label, "definition": definition, "parent_score": parent["score"], "child_score": child["score"]}
+        kept.append(pd.DataFrame({**shown, "parent": x[both], "child": y[both]}))
+    return estimates, pair_frame(kept)
+
+
+def _when(side: Mapping[str, Any]) -> str:
+    """Return the rater, the wave and the averaging of a side in words, defaults included."""
+    wave = side.get("wave", "first")
+    when = f"wave {wave}" if isinstance(wave, int) else f"{wave} wave"
+    mean = ", mean over targets" if side.get("mean_over_targets", False) else ""
+    return f"{side.get('rater', 'self')}, {when}{mean}"
+
+
+def pair_frame(frames: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
+    """Return the pairs of all settings with fixed columns and types."""
+    kinds = {c: "float64" if c in ("parent", "child") else "str" for c in PAIR_COLUMNS}
+    whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=PAIR_COLUMNS)
+    return whole[PAIR_COLUMNS].astype(kinds)
