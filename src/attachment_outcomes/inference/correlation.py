@@ -83,6 +83,8 @@ def pearson(
     n, excluded = int(used.sum()), int((~used).sum())
     codes, groups = np.arange(n), n
     if clusters is not None:
+        if len(clusters) != len(used):
+            raise StatisticsError(problem("clusters", f"found {len(clusters)} for {len(used)} pairs; allowed: one a pair."))
         codes, groups = cluster_codes([c for c, keep in zip(clusters, used, strict=True) if keep], n)
     nan = math.nan
     if n < 4:
