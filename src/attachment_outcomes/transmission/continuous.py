@@ -3,8 +3,6 @@
 Vocabulary
 ----------
 dimension   a score (``<instrument>.<scale>``) by one rater at one occasion
-target      the person a score is about; a score about the other member of the pair goes before one about nobody in
-            particular, and scores about third people count only in the mean over targets
 """
 
 from __future__ import annotations
@@ -16,67 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attachment_outcomes.errors import DataError, problem
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.correlation import pearson
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.transmission.relations import about_the_other, pairs
+from attachment_outcomes.measures.targets import about_the_other, dimension
+from attachment_outcomes.transmission.relations import pairs
 
 ANALYSIS = "transmission_correlation"
 ALL = "all"
 PAIR_COLUMNS = ["label", "definition", "parent_score", "child_score", "parent", "child"]
-
-
-def dimension(
-    scores: pd.DataFrame, *, score: str, rater: str = "self", wave: int | str = "first", mean_over_targets: bool = False
-) -> pd.DataFrame:
-    """Return one score of each person at one occasion.
-
-    Parameters
-    ----------
-    scores : DataFrame
-        Canonical ``scores``.
-    score : str
-        ``<instrument>.<scale>``.
-    rater : str
-        Whose answers.
-    wave : int, "first" or "last"
-        A wave's number, or the first or last at which the person has a score (about that target).
-    mean_over_targets : bool
-        Average a person's scores about several people at that occasion (those that are there).
-
-    Returns
-    -------
-    DataFrame
-        person_id, about_person_id (missing if averaged, or about nobody in particular), score; no missing scores.
-
-    Raises
-    ------
-    DataError
-        If a person has two scores about the same target at the occasion.
-    """
-    instrument, _, scale = score.partition(".")
-    mine = (scores["instrument"] == instrument) & (scores["scale"] == scale) & (scores["rater"] == rater)
-    rows = scores[mine.fillna(False) & scores["score"].notna()]
-    who = ["person_id"] if mean_over_targets else ["person_id", "about_person_id"]
-    if isinstance(wave, int):
-        rows = rows[(rows["wave"] == wave).fillna(False)]
-    else:
-        at = rows.groupby(who, dropna=False, sort=False)["wave"].transform("min" if wave == "first" else "max")
-        rows = rows[((rows["wave"] == at) | at.isna()).fillna(False)]
-    doubled = rows.duplicated(["person_id", "about_person_id"])
-    if doubled.any():
-        raise DataError(
-            problem(
-                f"scores, {score}",
-                f"{int(doubled.sum())} people have two scores about the same person at one occasion ({rater}, wave {wave}).",
-                hint="give the occasions their waves in the study's YAML, or name another rater.",
-            )
-        )
-    if mean_over_targets:
-        rows = rows.groupby("person_id", sort=True)["score"].mean().reset_index()
-        rows["about_person_id"] = pd.Series(pd.NA, index=rows.index, dtype="str")
-    return rows[["person_id", "about_person_id", "score"]].reset_index(drop=True)
 
 
 def correlations(

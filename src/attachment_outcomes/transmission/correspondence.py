@@ -22,7 +22,8 @@ from attachment_outcomes.inference.agreement import adjusted_residuals, expected
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.jackknife import cluster_codes
 from attachment_outcomes.measures.codes import CLASSES, classes
-from attachment_outcomes.transmission.relations import CODES, about_the_other, first_classes, pairs
+from attachment_outcomes.measures.targets import CODES, about_the_other, first_classes
+from attachment_outcomes.transmission.relations import pairs
 from attachment_outcomes.transmission.tables import ANALYSIS, class_tables, table_estimates
 
 CONCORDANCE_COLUMNS = ["system", "way", "parent_class", "child_class", "n"]

@@ -1,4 +1,4 @@
-"""Who is whose parent, and which classification of each belongs to the pair?
+"""Who is whose parent, and which pairs belong together?
 
 Vocabulary
 ----------
@@ -7,8 +7,6 @@ cluster  all pairs linked through a shared person or family; pairs of one cluste
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -19,7 +17,6 @@ from attachment_outcomes.errors import DataError, problem, rows_text
 from attachment_outcomes.flow import Flow
 
 KINDS = ("parent_child", "parent_child_adoptive")
-CODES = ["primary", "secondary", "forced"]
 COLUMNS = ["parent", "child", "kind", "family_id", "generation", "label", "cluster"]
 
 
@@ -105,60 +102,3 @@ def _clusters(table: pd.DataFrame) -> np.ndarray:
     _, component = connected_components(coo_array((np.ones(len(start)), (start, end)), shape=(size, size)), directed=False)
     label, _ = pd.factorize(component[parents])
     return np.asarray(label, dtype=np.int64)
-
-
-def first_classes(classifications: pd.DataFrame, system: str) -> pd.DataFrame:
-    """Return each person's first classification in a coding system, one row a person and person it is about.
-
-    Returns
-    -------
-    DataFrame
-        person_id, about_person_id, primary, secondary, forced. The first is that of the earliest wave with a class.
-
-    Raises
-    ------
-    DataError
-        If a person has two classifications at that wave, e.g. by two coders.
-    """
-    rows = classifications[(classifications["system"] == system) & classifications[CODES].notna().any(axis=1)]
-    key = ["person_id", "about_person_id"]
-    ordered = rows.sort_values([*key, "wave"], kind="stable", na_position="last")
-    first_wave = ordered.groupby(key, dropna=False, sort=False)["wave"].transform("min")
-    first = ordered[((ordered["wave"] == first_wave) | first_wave.isna()).fillna(False)]
-    doubled = first.duplicated(key)
-    if doubled.any():
-        raise DataError(
-            problem(
-                "classifications",
-                f"{int(doubled.sum())} people have two first classifications in {system}: which one holds is not told.",
-                hint="keep one coder with 'where', or give the occasions their waves, in the study's YAML.",
-            )
-        )
-    return first[[*key, *CODES]].reset_index(drop=True)
-
-
-def about_the_other(person: Iterable[str], other: Iterable[str], values: pd.DataFrame) -> pd.DataFrame:
-    """Return, for each pair, the row about the other member, or else the row about nobody in particular.
-
-    Parameters
-    ----------
-    person, other : (n,) iterables of ids
-        The member whose row is wanted, and the member it may be about.
-    values : DataFrame
-        person_id, about_person_id and value columns, one row a person and target.
-
-    Returns
-    -------
-    DataFrame
-        n rows with the value columns and ``found``; rows about third people are never used.
-    """
-    wanted = pd.DataFrame({"person_id": list(person), "other": list(other)}).astype("str")
-    columns = [c for c in values.columns if c not in ("person_id", "about_person_id")]
-    general = values[values["about_person_id"].isna()].drop(columns="about_person_id")
-    specific = values[values["about_person_id"].notna()].rename(columns={"about_person_id": "other"})
-    about = wanted.merge(specific, on=["person_id", "other"], how="left", indicator="found")
-    plain = wanted.merge(general, on="person_id", how="left", indicator="found")
-    is_specific = (about["found"] == "both").to_numpy()
-    out = about[columns].where(pd.Series(is_specific), plain[columns])
-    out["found"] = is_specific | (plain["found"] == "both").to_numpy()
-    return out
