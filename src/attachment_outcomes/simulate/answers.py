@@ -90,7 +90,7 @@ def noise_for(reliability: float, *, mean: float, sd: float, form: Form) -> Nois
 
 def item_positions(share: Floats, items: int) -> Floats:
     """Return each item's expected position in the range (0 to 1), easy items above and hard ones below the person's."""
-    shifts = np.linspace(-SHIFT, SHIFT, items)
+    shifts = np.linspace(-SHIFT, SHIFT, items) if items > 1 else np.zeros(1)
     return np.asarray(share[:, None] + shifts[None, :] * 4 * (share * (1 - share))[:, None], dtype=np.float64)
 
 

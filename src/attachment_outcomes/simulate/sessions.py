@@ -159,7 +159,7 @@ def other_ratings(
     down = dip(ruptures, sessions)
     own_security = normals(rng, n)[:, None]
     within = normals(rng, n, sessions)
-    security = 4.6 + 0.8 * own_security + 0.6 * within - 0.8 * down
+    security = np.clip(np.rint(4.6 + 0.8 * own_security + 0.6 * within - 0.8 * down), 1, 7)
     own_depth = normals(rng, n)[:, None]
     depth = 4.2 + 0.7 * own_depth + truth["exploration"]["security_slope"] * (security - 4.6) + 0.7 * normals(rng, n, sessions)
     observed = rng.random((n, 1)) < truth["ruptures"]["observed_share"]
@@ -171,7 +171,7 @@ def other_ratings(
     resolution = _resolution(ruptures, sessions) + slight[2]
     return {
         "symptoms": np.clip(np.rint(symptoms / 4 + 0.8 * normals(rng, n, sessions)), 0, 10),
-        "security": np.clip(np.rint(security), 1, 7),
+        "security": security,
         "depth": np.clip(np.rint(depth), 1, 7),
         "alliance_therapist": np.clip(np.round(2.0 + 0.5 * alliance + 0.3 * normals(rng, n, sessions), 1), 1, 5),
         "withdrawal": np.where(observed, withdrawal, np.nan),
