@@ -5,7 +5,16 @@ from attachment_outcomes.registry import entry_points
 __getattr__, __dir__ = entry_points(
     __name__,
     {
+        "attachment_styles": "styles",
         "classes": "codes",
+        "cronbach_alpha": "reliability",
+        "find_split": "styles",
         "read_class": "codes",
+        "read_instrument": "instruments",
+        "rotated_dimensions": "styles",
+        "score": "scoring",
+        "standard_error_of_measurement": "reliability",
+        "style_certainty": "styles",
+        "unverified": "instruments",
     },
 )
