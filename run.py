@@ -39,8 +39,7 @@ ROOT = Path(__file__).resolve().parent
 SOURCE = ROOT / "src"
 LOCK = ROOT / "requirements.lock"
 VENV = ROOT / ".venv"
-BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "complete.json"  # written last, so that a set-up that was cut short is never taken for whole
 
 # The jobs run beside each other; threads inside each would only compete.
@@ -95,11 +94,8 @@ def environment() -> dict[str, str]:
     """Return the environment of the programs we start: packages of the lock only, kept bytecode, one thread a job."""
     # Every job is a new process; if it could not keep bytecode, each would compile all that it imports again.
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "VIRTUAL_ENV")}
-    path = os.pathsep.join([str(BIN), env.get("PATH", "")])
+    path = os.pathsep.join([str(PYTHON.parent), env.get("PATH", "")])
     return {**dict.fromkeys(ONE_THREAD, "1"), **env, "PYTHONNOUSERSITE": "1", "PYTHONPATH": str(SOURCE), "PATH": path}
-
-
-# Set-up
 
 
 def wanted() -> dict[str, str]:
@@ -150,6 +146,7 @@ def make_venv() -> None:
         raise StoppedError(".venv has to be made again. Start run.py with a Python outside it; if .venv is a link, move it away.")
     if VENV.exists():
         shutil.rmtree(VENV)
+    VENV.mkdir()
     code, text = call([sys.executable, "-m", "venv", str(VENV)], quiet=True)
     if code:
         raise StoppedError(f"could not make .venv:\n{text.strip()}")
@@ -202,9 +199,6 @@ def set_up() -> str:
             f"cannot write in the project's folder ({error.strerror}). Copy it to where you may write and have 1 GB of space."
         ) from error
     return str(PYTHON)
-
-
-# Running studies
 
 
 def studies() -> list[str]:
@@ -284,9 +278,9 @@ def snakemake(python: str) -> list[str]:
 
 def make_report(python: str, name: str, folder: Path, entries: list[str]) -> None:
     """Make a study's report."""
-    say(f"Making {shown(folder / 'report.html')}")
-    settings = ["--config", *entries, f'studies=["{name}"]']
-    code, text = call([*snakemake(python), "--report", str(folder / "report.html"), "--cores", "1", *settings], quiet=True)
+    target = folder / "report.html"
+    say(f"Making {shown(target)}")
+    code, text = call([*snakemake(python), "--report", str(target), "--config", *entries, f'studies=["{name}"]'], quiet=True)
     if code:
         raise StoppedError(f"the report of {name} could not be made:\n{text.strip()}")
 
@@ -317,9 +311,6 @@ def run_studies(arguments: list[str], *, named: bool) -> int:
         for path, about in there.items():
             say(f"  {path:<{max(map(len, there))}}  {about}")
     return 0
-
-
-# Other commands
 
 
 def report(arguments: list[str]) -> int:
