@@ -89,7 +89,8 @@ def dimension(
     rater : str
         Whose answers.
     wave : int, "first" or "last"
-        A wave's number, or the first or last at which the person has a score (about that target).
+        A wave's number, or the first or last at which the person has a score (about that target). Where a wave holds
+        several sessions, or there are no waves, the first (for ``last`` the last) session counts.
     mean_over_targets : bool
         Average a person's scores about several people at that occasion (those that are there).
 
@@ -109,16 +110,17 @@ def dimension(
     who = ["person_id"] if mean_over_targets else ["person_id", "about_person_id"]
     if isinstance(wave, int):
         rows = rows[(rows["wave"] == wave).fillna(False)]
-    else:
-        at = rows.groupby(who, dropna=False, sort=False)["wave"].transform("min" if wave == "first" else "max")
-        rows = rows[((rows["wave"] == at) | at.isna()).fillna(False)]
+    for column in ("wave", "session_number"):
+        if column in rows:
+            at = rows.groupby(who, dropna=False, sort=False)[column].transform("max" if wave == "last" else "min")
+            rows = rows[((rows[column] == at) | at.isna()).fillna(False)]
     doubled = rows.duplicated(["person_id", "about_person_id"])
     if doubled.any():
         raise DataError(
             problem(
                 f"scores, {score}",
                 f"{int(doubled.sum())} people have two scores about the same person at one occasion ({rater}, wave {wave}).",
-                hint="give the occasions their waves in the study's YAML, or name another rater.",
+                hint="give the occasions their waves in the study's YAML.",
             )
         )
     if mean_over_targets:
