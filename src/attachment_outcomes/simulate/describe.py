@@ -59,7 +59,7 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "therapist_id": "therapist",
             "site": "site",
-            "secure_base": "secure-base rating by an observer, 1 to 7",
+            "secure_base": "secure-base rating by an observer, 1 to 7; no analysis reads it",
             "ecr_{n}": "the therapist's own ECR-R, as in waves.csv",
         },
     ),
@@ -71,7 +71,7 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             "relation": "mother-child, father-child or grandmother-parent",
             "parent_id": "the older person",
             "child_id": "the younger person",
-            "sensitivity": "observed sensitivity of the parent with this child, 1 to 9",
+            "sensitivity": "observed sensitivity of the parent with this child, 1 to 7",
         },
     ),
     "classifications": (
@@ -83,8 +83,8 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             "primary": "class: Ds1 to Ds3, F1 to F5, E1, E2, U, CC; A1, A2, B1 to B4, C1, C2, D, CC",
             "secondary": "organised class beside U, D or CC",
             "forced": "organised class that a coder had to choose",
-            "coherence": "coherence of the transcript, 1 to 9 (AAI of parents)",
-            "reflective_functioning": "reflective functioning, -1 to 9 (parents)",
+            "coherence": "coherence of the transcript, 1 to 9 (AAI)",
+            "reflective_functioning": "reflective functioning, -1 to 9 (AAI)",
         },
     ),
     "couples": (
@@ -198,7 +198,8 @@ def _truths(truth: Truth) -> list[tuple[str, str]]:
         (
             "Reflective functioning",
             f"{families['reflective_functioning']['secure_parent']:+g} points where the parent is secure, "
-            f"{families['reflective_functioning']['secure_child']:+g} where the (first) child is",
+            f"{families['reflective_functioning']['secure_child']:+g} where the (first) child is; grandparents' and parents' "
+            f"correlates {families['reflective_functioning']['between_generations']:g} beyond their classes",
         ),
         (
             "Couples (DAS total)",

@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 
 from attachment_outcomes.simulate.clients import Truth
-from attachment_outcomes.simulate.draws import Flags, Floats, Whole, normals, pick
+from attachment_outcomes.simulate.draws import Flags, Floats, Whole, correlated, normals, pick
 
 AVOIDANT, SECURE, AMBIVALENT, DISORGANISED = range(4)
 CLASS_NAMES = ("avoidant", "secure", "ambivalent", "disorganised")
 AAI_CODES = ("Ds", "F", "E", "U")
 SSP_CODES = ("A", "B", "C", "D")
 SUBCLASSES = {"Ds": 3, "F": 5, "E": 2, "A": 2, "B": 4, "C": 2}  # of each organised class that the simulation uses
+SENSITIVITY_RANGE = (1.0, 7.0)
+FUNCTIONING_RANGE = (-1.0, 9.0)
 MOTHERS = 0.85  # share of parents who are mothers
 NOT_CODEABLE = 3  # children whose Strange Situation could not be coded
 TWO_CLASSES = ("insecure", "secure")
@@ -52,10 +54,10 @@ def _codes(own: Whole, behind: Whole, codes: tuple[str, ...], truth: Truth, rng:
     return pd.DataFrame({"primary": primary, "secondary": beside, "forced": np.where(unresolved, beside, names[own])})
 
 
-def _score(settings: Mapping[str, float], parent: Flags, child: Flags, rng: np.random.Generator, low: float, high: float) -> Floats:
-    n = len(parent)
+def _score(settings: Mapping[str, float], parent: Flags, child: Flags, noise: Floats, limits: tuple[float, float]) -> Floats:
+    """Return a rating in half points, from the security of both and standard normal noise."""
     mean = settings["mean"] + settings["secure_parent"] * parent + settings["secure_child"] * child
-    return np.asarray(np.clip(np.round((mean + settings["sd"] * normals(rng, n)) * 2) / 2, low, high), dtype=np.float64)
+    return np.asarray(np.clip(np.round((mean + settings["sd"] * noise) * 2) / 2, *limits), dtype=np.float64)
 
 
 def make_families(truth: Truth, rng: np.random.Generator) -> dict[str, pd.DataFrame]:
@@ -81,8 +83,12 @@ def make_families(truth: Truth, rng: np.random.Generator) -> dict[str, pd.DataFr
 
     mother = rng.random(parents) < MOTHERS
     secure_parent, secure_child = parent[of] == SECURE, child == SECURE
-    sensitivity = _score(settings["sensitivity"], secure_parent, secure_child, rng, 1, 9)
-    functioning = _score(settings["reflective_functioning"], parent == SECURE, child[:parents] == SECURE, rng, -1, 9)
+    sensitivity = _score(settings["sensitivity"], secure_parent, secure_child, normals(rng, dyads), SENSITIVITY_RANGE)
+    reflective = settings["reflective_functioning"]
+    noise = normals(rng, parents)
+    functioning = _score(reflective, parent == SECURE, child[:parents] == SECURE, noise, FUNCTIONING_RANGE)
+    elder_noise = correlated(noise[elder_of], reflective["between_generations"], normals(rng, grandparents))
+    elder_functioning = _score(reflective, elder == SECURE, parent[elder_of] == SECURE, elder_noise, FUNCTIONING_RANGE)
 
     ids = {
         "family": np.array([f"F{i + 1:03d}" for i in range(parents)]),
@@ -110,10 +116,14 @@ def make_families(truth: Truth, rng: np.random.Generator) -> dict[str, pd.DataFr
             "sensitivity": np.nan,
         }
     )
-    coherence = np.clip(np.rint(np.where(parent == SECURE, 6.0, 3.5) + normals(rng, parents)), 1, 9)
+    coherence, elder_coherence = (
+        np.clip(np.rint(np.where(own == SECURE, 6.0, 3.5) + normals(rng, len(own))), 1, 9) for own in (parent, elder)
+    )
     coded = [
         _coded(ids["parent"], "parent", "AAI", _codes(parent, parent_behind, AAI_CODES, truth, rng), coherence, functioning),
-        _coded(ids["elder"], "parent", "AAI", _codes(elder, elder_behind, AAI_CODES, truth, rng)),
+        _coded(
+            ids["elder"], "parent", "AAI", _codes(elder, elder_behind, AAI_CODES, truth, rng), elder_coherence, elder_functioning
+        ),
         _coded(ids["child"], "child", "SSP", _codes(child, child_behind, SSP_CODES, truth, rng)),
     ]
     # The last children coded are without siblings, so that what is lost is plain to count.

@@ -16,9 +16,9 @@ from attachment_outcomes.simulate.draws import Flags, Floats, Whole, normals, pi
 
 FIRST_RUPTURE = 4  # session: an alliance must have formed
 SESSIONS_AFTER = 5  # sessions left after the onset, so that a repair can be seen
-REPAIR_SESSIONS = (2, 3, 4)
+REPAIR_SESSIONS = (1, 2, 3)
 CONFRONTING_SHARE = 0.4  # of clients: these confront, the others withdraw
-LEFT_OPEN = 0.75  # share of its depth that an unrepaired rupture keeps
+LEFT_OPEN = 0.65  # share of its depth that an unrepaired rupture keeps
 NEVER = 10_000
 
 
@@ -77,10 +77,13 @@ def make_ruptures(truth: Truth, clients: pd.DataFrame, rng: np.random.Generator)
     planned = clients["planned_sessions"].to_numpy()
     room = planned - SESSIONS_AFTER - FIRST_RUPTURE + 1
     has = rng.random(n) < ruptures["share"]
-    first = FIRST_RUPTURE + np.floor(rng.random(n) * room).astype(np.int64)
+    place = rng.random(n)
     length = np.array(REPAIR_SESSIONS)[pick(rng.random((n, 2)), np.ones(len(REPAIR_SESSIONS)))]
     depth = np.maximum(ruptures["depth"] + ruptures["depth_sd"] * normals(rng, n, 2), 0.3)
     repaired = rng.random((n, 2)) < ruptures["repaired_share"]
+    # A rupture that stays open early on ends most treatments, so those that can be followed begin in the second half.
+    place = np.where(repaired[:, 0], place, 0.5 + place / 2)
+    first = FIRST_RUPTURE + np.floor(place * room).astype(np.int64)
     # A second rupture comes only after a repair, in treatments with room for it, and is repaired as well: whether a
     # client belongs to the repaired or the unrepaired is decided once.
     repaired[:, 1] = True

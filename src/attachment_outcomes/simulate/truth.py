@@ -76,7 +76,7 @@ PARAMETERS: dict[str, Any] = {
         "cannot_classify_share": SHARE,
         "no_secondary_share": SHARE,
         "sensitivity": _SECURITY,
-        "reflective_functioning": _SECURITY,
+        "reflective_functioning": {**_SECURITY, "between_generations": CORRELATION},
     },
     "couples": {
         "couples": COUNT,
