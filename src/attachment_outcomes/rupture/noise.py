@@ -128,35 +128,31 @@ def simulate_noise(series: Series, rho: float, replicates: int, rng: np.random.G
 def autocorrelation(series: Series) -> float:
     r"""Return the lag-1 autocorrelation that the series share, corrected for the estimation of each person's mean.
 
-    Deviations from a mean of n values are negatively correlated even in white noise. With
+    Deviations from a mean of n values are negatively correlated even in white noise. For an AR(1) series of variance 1,
 
-    .. math:: v_i = \frac{\mathrm{Var}(\bar{x}_i)}{\sigma^2}
-        = \frac{1}{n_i}\left[\frac{1+\rho}{1-\rho} - \frac{2\rho(1-\rho^{n_i})}{n_i(1-\rho)^2}\right]
+    .. math:: v = \mathrm{Var}(\bar{x}) = \frac{1}{n}\left[\frac{1+\rho}{1-\rho} - \frac{2\rho(1-\rho^n)}{n(1-\rho)^2}\right],
+        \qquad c = \mathrm{Cov}(x_1, \bar{x}) = \frac{1-\rho^n}{n(1-\rho)}
 
-    the ratio of the mean product of adjacent deviations to their mean square is about
-    :math:`(\rho - v_i)/(1 - v_i)`; its average over all adjacent pairs is solved for :math:`\rho`. Each person counts in
-    units of their own SD. Persons without variation are left out; 0 where nobody is left.
+    the expected product of adjacent deviations is :math:`\rho + v - 2(nv - c)/(n-1)` and the expected squared deviation
+    :math:`1 - v`. The ratio of the pooled sums is set to the ratio of these, averaged over persons, and solved for
+    :math:`\rho`. Pooled sums, since the average of the persons' own ratios is biased in short series; persons with more
+    spread therefore weigh more. 0 where no adjacent pair varies; within ±0.95.
     """
     deviation = series.values - series.mean(series.values)[series.group]
-    square = series.mean(deviation * deviation)
-    varies = np.nan_to_num(square) > 0
-    if not varies.any():
-        return 0.0
-    scaled = np.where(varies[series.group], deviation / np.sqrt(np.where(varies, square, 1.0))[series.group], 0.0)
     adjacent = series.adjacent()
-    products = np.zeros(len(scaled))
-    products[1:] = scaled[1:] * scaled[:-1]
-    products[~adjacent] = 0.0
-    pairs = series.total(adjacent) * varies
-    if pairs.sum() == 0:
+    products = np.zeros(len(deviation))
+    products[1:] = deviation[1:] * deviation[:-1]
+    square = float((deviation * deviation).sum())
+    pairs = series.total(adjacent)
+    if pairs.sum() == 0 or square == 0:
         return 0.0
-    observed = float(products.sum() / pairs.sum())
-    lengths = series.lengths[varies & (pairs > 0)].astype(float)
-    weights = pairs[varies & (pairs > 0)]
+    observed = float(products[adjacent].sum() / pairs.sum()) / (square / len(deviation))
+    n, weights = series.lengths[series.lengths > 1].astype(float), pairs[series.lengths > 1]
 
     def gap(rho: float) -> float:
-        v = ((1 + rho) / (1 - rho) - 2 * rho * (1 - rho**lengths) / (lengths * (1 - rho) ** 2)) / lengths
-        return float(np.average((rho - v) / (1 - v), weights=weights)) - observed
+        v = ((1 + rho) / (1 - rho) - 2 * rho * (1 - rho**n) / (n * (1 - rho) ** 2)) / n
+        c = (1 - rho**n) / (n * (1 - rho))
+        return float(np.average(rho + v - 2 * (n * v - c) / (n - 1), weights=weights) / (1 - np.average(v, weights=n))) - observed
 
     if gap(-BOUND) >= 0:
         return -BOUND
