@@ -130,7 +130,7 @@ def _first_occasions(respondents: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
         chosen = (respondents["rater"] == rater).to_numpy()
         for column, value in (("wave", wave), ("session_number", session)):
             same = respondents[column].isna() if pd.isna(value) else respondents[column].eq(value).fillna(False)
-            chosen &= same.to_numpy(dtype=bool)
+            chosen = chosen & same.to_numpy(dtype=bool)
         found.append((group_name(wave, session, str(rater)), chosen))
     return found
 

@@ -138,10 +138,22 @@ def _wide_values(
     numbers = tuple(i for i in form.items if i in columns)
     values = np.empty((len(frame), len(numbers)))
     for position, item in enumerate(numbers):
-        answers = pd.to_numeric(frame[columns[item]], errors="raise").to_numpy(dtype=float, na_value=np.nan)
+        answers = _as_numbers(frame[columns[item]], f"{form.key}, column {columns[item]!r}")
         _check_range(answers, form, f"column {columns[item]!r}", np.arange(len(frame)))
         values[:, position] = answers
     return values, numbers
+
+
+def _as_numbers(cells: pd.Series, place: str) -> np.ndarray:
+    """Return the cells as floats, missing as NaN; refuse words without quoting them."""
+    numbers = np.asarray(pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan))
+    words = np.isnan(numbers) & cells.notna().to_numpy()
+    if words.any():
+        found = (np.flatnonzero(words) + 1).tolist()
+        raise DataError(
+            problem(place, f"cells that are not numbers in {rows_text(found)}.", hint="turn words into numbers or missing first.")
+        )
+    return numbers
 
 
 def _numbers(items: set[int]) -> str:
@@ -182,7 +194,7 @@ def item_matrix(rows: pd.DataFrame, form: Instrument) -> ItemMatrix:
         raise DataError(
             problem(f"{form.key} items", f"an item that the instrument does not have in {rows_text(found)}; items are {allowed}.")
         )
-    values = rows["value"].to_numpy(dtype=float, na_value=np.nan)
+    values = _as_numbers(rows["value"], f"{form.key}, value")
     _check_range(values, form, "value", np.arange(len(rows)))
     respondent = with_respondent(rows)
     group = group_codes(respondent, RESPONDENT)

@@ -361,10 +361,12 @@ def style_estimates(
 
 def _expected_misclassified(frame: pd.DataFrame, split: Split, errors: Sequence[float], *, name: str, group: str) -> Estimate:
     found = style_certainty(frame["anxiety"], frame["avoidance"], split=split, sem_anxiety=errors[0], sem_avoidance=errors[1])
-    share = found["misclassified"].dropna()
+    known = found["misclassified"].notna().to_numpy()
+    share = found.loc[known, "misclassified"]
+    people = int(frame.loc[known, "person_id"].nunique())
     return Estimate(
         analysis=ANALYSIS, estimand="expected_misclassified", estimate=float(share.mean()) if len(share) else math.nan,
         method="normal measurement error around the observed scores", outcome=name, group=group, definition=split.rule,
-        n=len(share), n_clusters=int(frame["person_id"].nunique()), unit="proportion", direction="lower is better",
+        n=len(share), n_clusters=people, unit="proportion", direction="lower is better",
         note="dimensions are preferred to styles; measurement error alone puts this share into another style",
     )  # fmt: skip
