@@ -11,7 +11,7 @@ rule ingest:
     output:
         people="<results>/{study}/work/canonical/people.parquet",
         treatments="<results>/{study}/work/canonical/treatments.parquet",
-        items="<results>/{study}/work/canonical/items.parquet",
+        answers="<results>/{study}/work/canonical/items.parquet",
         scores="<results>/{study}/work/canonical/scores.parquet",
         waves="<results>/{study}/work/canonical/waves.parquet",
         sessions="<results>/{study}/work/canonical/sessions.parquet",

@@ -7,7 +7,7 @@ rule measure:
     Score the instruments, classify styles and estimate reliability.
     """
     input:
-        items="<results>/{study}/work/canonical/items.parquet",
+        answers="<results>/{study}/work/canonical/items.parquet",
         scores="<results>/{study}/work/canonical/scores.parquet",
     output:
         scores="<results>/{study}/work/scores.parquet",
