@@ -58,7 +58,7 @@ def outcome_scores(scores: pd.DataFrame, *, outcome: str, baseline: int | str = 
         chosen = chosen.drop_duplicates("person_id", keep="last" if when == "last" else "first")
         return chosen.set_index("person_id")[[occasion, "score"]]
 
-    ends = at(baseline).join(at(end), how="outer", lsuffix="_pre", rsuffix="_post")
+    ends = at(baseline).add_suffix("_pre").join(at(end).add_suffix("_post"), how="outer")
     later = (ends[f"{occasion}_post"] > ends[f"{occasion}_pre"]).fillna(False).astype(bool)
     return pd.DataFrame({"pre": ends["score_pre"], "post": ends["score_post"].where(later)}).astype("float64")
 

@@ -1,0 +1,210 @@
+"""The rupture step from canonical tables to results, and what it says where a study has nothing to give it."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attachment_outcomes.config import load_criteria
+from attachment_outcomes.errors import ConfigError
+from attachment_outcomes.files import read_table
+from attachment_outcomes.flow import COLUMNS as FLOW_COLUMNS
+from attachment_outcomes.inference.estimate import read_estimates, select
+from attachment_outcomes.job import plain_job
+from attachment_outcomes.rupture.analysis import OUTCOME_COLUMNS, STUDY_EPISODE_COLUMNS
+from attachment_outcomes.rupture.inputs import outcome_scores
+from attachment_outcomes.rupture.summary import CLIENT_COLUMNS, SERIES_COLUMNS
+from attachment_outcomes.study import contracts
+
+OUTPUTS = {
+    "episodes": STUDY_EPISODE_COLUMNS, "clients": CLIENT_COLUMNS, "series": SERIES_COLUMNS, "outcomes": OUTCOME_COLUMNS,
+}  # fmt: skip
+INSTRUMENTS = {
+    "wai_sr": {"scales": {"total": {"direction": "higher is better", "range": [1, 5]}}},
+    "core10": {"scales": {"total": {"direction": "higher is worse", "range": [0, 40]}}},
+}
+SETTINGS = {
+    "alliance": "wai_sr.total", "rater": "self", "criteria": ["control_chart", "within_person_drop"], "outcome": "core10.total",
+    "baseline": "first", "end": "last",
+}  # fmt: skip
+N = 90  # clients, a third each: no dip, a dip that mends, a dip that stays
+
+
+@pytest.fixture(scope="module")
+def script(root):
+    spec = importlib.util.spec_from_file_location("rupture_script", root / "scripts" / "rupture.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def canonical():
+    """Canonical tables with 90 clients whose dips are known."""
+    rng = np.random.default_rng(11)
+    clients = [f"c{i:02d}" for i in range(N)]
+    kind = np.arange(N) % 3
+    wai = 4 + 0.05 * np.tile([1, -1], (N, 7)) + rng.normal(0, 0.01, (N, 14))
+    wai[kind == 1, 7] -= 2
+    wai[kind == 2, 9:] -= 1.6
+    post = 12 + np.select([kind == 1, kind == 2], [-3, 4], 0) + rng.normal(0, 2, N)
+    pre = rng.normal(20, 3, N)
+    common = {"about_person_id": None, "rater": "self", "n_items": 10, "n_answered": 10, "prorated": False, "scale": "total"}
+    sessions = [
+        {"person_id": c, "treatment_id": "t", "session_number": s + 1, "alliance": wai[i, s]}
+        for i, c in enumerate(clients)
+        for s in range(14)
+    ]
+    scores = [
+        {
+            "person_id": r["person_id"],
+            "session_number": r["session_number"],
+            "instrument": "wai_sr",
+            "score": r["alliance"],
+            **common,
+        }
+        for r in sessions
+    ] + [
+        {"person_id": c, "wave": wave, "instrument": "core10", "score": value[i], **common}
+        for i, c in enumerate(clients)
+        for wave, value in ((0, pre), (1, post))
+    ]
+    treatments = [{"person_id": c, "treatment_id": "t", "therapist_id": f"th{i % 15}"} for i, c in enumerate(clients)]
+    return {"scores": pd.DataFrame(scores), "sessions": pd.DataFrame(sessions), "treatments": pd.DataFrame(treatments)}
+
+
+@pytest.fixture
+def run_script(script, canonical, tmp_path):
+    def run(settings, **replaced):
+        paths = {}
+        for name, table in {**canonical, **replaced}.items():
+            paths[name] = tmp_path / f"{name}.parquet"
+            contracts.write(table, name, paths[name])
+        output = {name: tmp_path / f"out_{name}.parquet" for name in (*OUTPUTS, "estimates", "flow")}
+        params = {
+            "settings": settings,
+            "criteria": load_criteria("rupture"),
+            "instruments": INSTRUMENTS,
+            "ci_level": 0.95,
+            "seed": 1,
+        }
+        script.main(plain_job(input=paths, output=output, params=params, rule="rupture"))
+        tables = {name: read_table(path) for name, path in output.items()}
+        tables["estimates"] = read_estimates(str(output["estimates"]))
+        return tables
+
+    return run
+
+
+def test_known_dips_are_found_and_related_to_outcome(run_script):
+    out = run_script(SETTINGS)
+    for name, columns in OUTPUTS.items():
+        assert list(out[name].columns) == columns
+    clients = out["clients"].query("primary")
+    assert clients["group"].value_counts().to_dict() == {"none": 30, "repaired": 30, "unrepaired": 30}
+    assert set(clients["criterion"]) == {"control_chart"}
+    primary = out["episodes"].query("primary")
+    assert set(primary["onset"]) == {8, 10}
+    assert len(out["series"]) == N * 14
+    assert out["outcomes"][["group", "therapist_id"]].notna().all().all()
+
+    est = out["estimates"]
+    assert set(est["study"]) == {"test"}
+    share = select(est, estimand="share_with_rupture", definition="control_chart").iloc[0]
+    assert (share["estimate"], share["n"], share["outcome"]) == (pytest.approx(2 / 3), 90, "wai_sr.total")
+    noise = select(est, estimand="expected_on_noise", definition="control_chart").iloc[0]
+    assert noise["ci_high"] < share["ci_low"]
+    contrasts = select(est, analysis="rupture_outcome", primary=True).set_index("estimand")
+    assert contrasts.loc["repaired_minus_none", "ci_high"] < 0
+    assert contrasts.loc["unrepaired_minus_none", "ci_low"] > 0
+    assert contrasts.loc["repair_minus_avoidance", "ci_low"] > 0
+    assert set(contrasts["definition"]) == {"control_chart"}
+    assert set(contrasts["n_clusters"]) == {15}
+    assert list(out["flow"].columns) == FLOW_COLUMNS
+
+
+def test_ratings_may_stand_in_the_sessions_table(run_script):
+    by_score = run_script(SETTINGS)
+    by_column = run_script({**SETTINGS, "alliance": "alliance"})
+    pd.testing.assert_frame_equal(by_score["episodes"], by_column["episodes"])
+    assert set(select(by_column["estimates"], estimand="share_with_rupture")["outcome"]) == {"alliance"}
+
+
+def test_results_repeat(run_script):
+    pd.testing.assert_frame_equal(run_script(SETTINGS)["estimates"], run_script(SETTINGS)["estimates"])
+
+
+@pytest.mark.parametrize("settings", [None, {**SETTINGS, "alliance": "srs.total"}])
+def test_without_ratings_the_tables_are_empty_and_the_estimates_say_why(run_script, settings):
+    out = run_script(settings)
+    for name, columns in OUTPUTS.items():
+        assert out[name].empty
+        assert list(out[name].columns) == columns
+    assert out["estimates"]["analysis"].tolist() == ["rupture_outcome", "rupture_prevalence"]
+    assert out["estimates"]["note"].str.startswith("no session-by-session alliance ratings").all()
+
+
+def test_without_an_outcome_only_prevalence_is_told(run_script):
+    out = run_script({k: v for k, v in SETTINGS.items() if k != "outcome"})
+    row = select(out["estimates"], analysis="rupture_outcome").iloc[0]
+    assert (row["estimand"], row["note"]) == ("not testable", "no outcome score is named (rupture, key outcome)")
+    assert len(select(out["estimates"], estimand="share_with_rupture")) == 2
+
+
+def test_an_outcome_nobody_has_twice_is_not_testable_under_any_criterion(run_script, canonical):
+    scores = canonical["scores"].query("wave != 1")
+    rows = select(run_script(SETTINGS, scores=scores)["estimates"], analysis="rupture_outcome")
+    assert rows["definition"].tolist() == SETTINGS["criteria"]
+    assert (rows["estimand"] == "not testable").all()
+    assert rows["note"].str.contains("core10.total at start and end").all()
+
+
+def test_short_treatments_are_not_assessable(run_script, canonical):
+    few = canonical["sessions"].query("session_number <= 3")
+    out = run_script({**SETTINGS, "alliance": "alliance"}, sessions=few)
+    rows = select(out["estimates"], analysis="rupture_prevalence")
+    assert rows["definition"].tolist() == SETTINGS["criteria"]
+    assert rows["note"].str.contains("no client is assessable").all()
+    assert out["clients"]["n_ruptures"].isna().all()
+
+
+def test_a_client_with_two_treatments_counts_once_in_the_outcome(run_script, canonical):
+    again = canonical["sessions"].query("person_id == 'c00' and session_number <= 8").assign(treatment_id="t2")
+    treatments = pd.concat([canonical["treatments"], pd.DataFrame([{"person_id": "c00", "treatment_id": "t2"}])])
+    settings = {**SETTINGS, "alliance": "alliance"}
+    out = run_script(settings, sessions=pd.concat([canonical["sessions"], again]), treatments=treatments)
+    assert len(out["clients"].query("primary and client == 'c00'")) == 2
+    assert out["outcomes"].query("client == 'c00'")["n_sessions"].tolist() == [14]
+    note = select(out["estimates"], estimand="share_with_rupture", primary=True).iloc[0]["note"]
+    assert "91 treatments of 90 clients" in note
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"alliance": "allience"}, "Did you mean 'alliance'"),
+        ({"alliance": "core10.total"}, "higher where the alliance is worse"),
+        ({"outcome": "gad7.total"}, "no direction"),
+        ({"criteria": ["control_chrt"]}, "Did you mean 'control_chart'"),
+    ],
+)
+def test_settings_that_name_nothing_are_refused(run_script, changed, message):
+    with pytest.raises(ConfigError, match=message):
+        run_script({**SETTINGS, **changed})
+
+
+def test_occasions_of_the_outcome():
+    common = {"instrument": "core10", "scale": "total", "rater": "self"}
+    rows = [("a", 0, 20.0), ("a", 1, 15.0), ("a", 2, 10.0), ("b", 0, 18.0), ("c", 1, None), ("c", 2, 9.0)]
+    scores = pd.DataFrame([{"person_id": p, "wave": w, "session_number": None, "score": s, **common} for p, w, s in rows])
+    scores = scores.astype({"wave": "Int64", "session_number": "Int64", "score": "float64"})
+    ends = outcome_scores(scores, outcome="core10.total")
+    assert ends["pre"].to_dict() == {"a": 20, "b": 18, "c": 9}
+    assert ends["post"].dropna().to_dict() == {"a": 10}
+    ends = outcome_scores(scores, outcome="core10.total", baseline=0, end=1)
+    assert ends.loc["a"].tolist() == [20, 15]
+    by_session = scores.rename(columns={"wave": "session_number", "session_number": "wave"})
+    assert outcome_scores(by_session, outcome="core10.total")["post"].dropna().to_dict() == {"a": 10}

@@ -1,0 +1,49 @@
+"""The how-to works as written, and the limits that the methods page states are the code's."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+import yaml
+
+from attachment_outcomes.config import load_criteria, validated
+from attachment_outcomes.rupture import detect_ruptures
+
+
+def blocks(root, language):
+    text = (root / "docs/add-a-rupture-rule.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_python_of_the_how_to_runs_and_finds_what_it_says(root):
+    names = {}
+    for block in blocks(root, "python"):
+        exec(block, names)
+    episode = names["episodes"].iloc[0]
+    assert len(names["episodes"]) == 1
+    assert episode[["onset", "nadir", "recovered_at", "outcome"]].tolist() == [3, 4, 5, "repaired"]
+    assert len(names["published"]) == 1
+
+
+def test_the_preset_of_the_how_to_is_valid_and_runs(root):
+    preset = validated(yaml.safe_load(blocks(root, "yaml")[0]), "criterion", "drop_one_and_a_half.yaml")
+    ratings = pd.DataFrame({"person_id": "a", "session_number": range(1, 9), "wai": [5, 5.2, 5.1, 2, 5.2, 5, 5.1, 5]})
+    assert detect_ruptures(ratings, score="wai", criteria={preset["name"]: preset})["onset"].tolist() == [4]
+
+
+def test_the_methods_page_names_every_preset(root):
+    text = (root / "docs/methods/rupture.md").read_text(encoding="utf-8")
+    assert [name for name in load_criteria("rupture") if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize(("dip", "least"), [("middle", 8), ("last", 5)])
+def test_a_single_dip_shows_on_a_control_chart_from_the_length_stated(dip, least):
+    found = {}
+    for n in range(4, 12):
+        scores = [5.0] * n
+        scores[n // 2 if dip == "middle" else -1] = 1.0
+        ratings = pd.DataFrame({"person_id": "a", "session_number": range(1, n + 1), "wai": scores})
+        found[n] = len(detect_ruptures(ratings, score="wai", criteria="control_chart"))
+    assert found == {n: int(n >= least) for n in range(4, 12)}
