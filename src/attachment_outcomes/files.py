@@ -8,11 +8,12 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from attachment_outcomes.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FLOAT_FORMAT = "%.12g"  # enough to hold a kappa to 1e-10, short enough to hide the last bits that differ by machine
 
@@ -59,6 +60,8 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
 
 def read_table(path: str | Path) -> pd.DataFrame:
     """Read a table written by :func:`write_table`."""
+    import pandas as pd  # here, so that reading the plan of a run, which needs checksums only, stays fast
+
     return pd.read_csv(path) if Path(path).suffix == ".csv" else pd.read_parquet(path)
 
 

@@ -6,6 +6,7 @@ not load every library the room may need (seaborn and statsmodels cost seconds a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -21,7 +22,7 @@ def entry_points(room: str, names: Mapping[str, str]) -> tuple[Callable[[str], A
 
     def getattr_(name: str) -> Any:
         if name not in names:
-            raise AttributeError(f"module {room!r} has no attribute {name!r}{did_you_mean(name, names)}")
+            raise AttributeError(f"module {room!r} has no attribute {name!r}.{did_you_mean(name, names)}")
         return getattr(import_module(f"{room}.{names[name]}"), name)
 
     def dir_() -> list[str]:
@@ -39,12 +40,12 @@ def resolve(reference: str) -> Any:
         If the reference has another form, or names nothing.
     """
     module_name, _, attribute = reference.partition(":")
-    if not module_name or not attribute:
+    if not re.fullmatch(r"\w+(\.\w+)*:\w+", reference):
         raise ConfigError(f"{reference!r} is not of the form 'package.module:name'")
     try:
         module = import_module(module_name)
     except ModuleNotFoundError as error:
         raise ConfigError(f"{reference!r}: no module {error.name!r}") from error
     if not hasattr(module, attribute):
-        raise ConfigError(f"{reference!r}: {module_name} has no {attribute!r}{did_you_mean(attribute, dir(module))}")
+        raise ConfigError(f"{reference!r}: {module_name} has no {attribute!r}.{did_you_mean(attribute, dir(module))}")
     return getattr(module, attribute)
