@@ -21,19 +21,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import patsy  # type: ignore[import-untyped]
-import statsmodels.api as sm
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 from scipy.stats import norm
 
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError, problem
-from attachment_outcomes.inference.regression import complete_rows
+from attachment_outcomes.inference.design import complete_rows, identified
 
 Numbers = NDArray[np.float64]
 INTERCEPT, RESIDUAL = "intercept", "residual"
 FEW_GROUPS = 30  # below this Wald intervals of fixed effects are noticeably too short
-SINGULAR_SD = 1e-2  # SD of a random effect, per SD of its predictor, over the residual SD
-SINGULAR_CORRELATION = 1e-3  # 1 − |correlation|
-OPTIMISERS = ("bfgs", "lbfgs", "powell")
+SINGULAR = 1e-4  # least diagonal of the Cholesky factor of Ψ/σ², as in lme4's isSingular
+
+NO_RESIDUAL = 1e-12  # share of the outcome's variance below which the residual is rounding error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +128,10 @@ def mixed_model(
 
     Notes
     -----
-    Variances are optimised by statsmodels' MixedLM with each slope scaled to SD 1, because on the raw scale its optimiser
-    stops early; fixed effects and their covariance :math:`(\sum X_i'V_i^{-1}X_i)^{-1}` are then computed directly, as lme4
-    does. Estimates agree with lme4 (see docs/methods/change.md).
+    The (restricted) likelihood is profiled over fixed effects and residual variance, as in lme4, and maximised over the
+    Cholesky factor of :math:`\Psi/\sigma^2` with each slope scaled to SD 1; a variance of exactly zero is allowed. Estimates
+    agree with lme4; statsmodels' MixedLM, tried first, stops early on raw time scales and near zero variances (see
+    docs/methods/change.md).
 
     References
     ----------
@@ -143,12 +144,16 @@ def mixed_model(
     codes, names = pd.factorize(rows[groups])
     z = np.column_stack([np.ones(len(rows)), *(rows[s].to_numpy(dtype=float) for s in slopes)])
     _check(x, z, len(names))
+    if y.std() == 0:
+        raise StatisticsError(problem("mixed model", "the outcome does not vary."))
     scale = np.array([1.0, *(float(z[:, i].std()) for i in range(1, z.shape[1]))])
     if (scale == 0).any():
         raise StatisticsError(problem("mixed model", "a random slope's predictor is constant."))
-    relative, residual, loglik, converged = _optimise(y, x, z / scale, codes, reml=reml)
-    singular = _is_singular(relative)
-    psi = relative * residual / np.outer(scale, scale)
+    factor, residual, loglik, converged = _optimise(y, x, z / scale, codes, len(names), reml=reml)
+    if residual <= NO_RESIDUAL * float(y.var()):
+        raise StatisticsError(problem("mixed model", "the model fits the outcome exactly, so nothing is left to estimate from."))
+    singular = bool((np.diag(factor) < SINGULAR).any())
+    psi = factor @ factor.T * residual / np.outer(scale, scale)
     beta, covariance, random = _solve(y, x, z, codes, len(names), psi, residual)
     note = "; ".join(
         text
@@ -193,37 +198,94 @@ def _check(x: Numbers, z: Numbers, n_groups: int) -> None:
                 hint="fewer random effects, or more occasions.",
             )
         )
-    lengths = np.linalg.norm(x, axis=0)
-    if np.linalg.matrix_rank(x / np.where(lengths > 0, lengths, 1)) < x.shape[1]:
+    if not identified(x):
         raise StatisticsError(problem("mixed model", "the fixed effects determine one another, so they are not identified."))
 
 
-def _optimise(y: Numbers, x: Numbers, z: Numbers, codes: NDArray[np.intp], *, reml: bool) -> tuple[Numbers, float, float, bool]:
-    """Return Ψ/σ² (for the scaled z), σ², the log likelihood and whether an optimiser converged."""
-    best = None
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # told by `converged` and `singular`, in the note and by our own warning
-        for method in OPTIMISERS:
-            try:
-                fit = sm.MixedLM(y, x, groups=codes, exog_re=z).fit(reml=reml, method=[method])
-            except (np.linalg.LinAlgError, ValueError):
-                continue
-            if np.isfinite(fit.llf) and (best is None or fit.llf > best.llf + 1e-8 or (fit.converged and not best.converged)):
-                best = fit
-            if best is not None and best.converged:
-                break
-    if best is None:
-        raise StatisticsError(problem("mixed model", "no optimiser found an estimate.", hint="a simpler model."))
-    residual = float(best.scale)
-    return np.asarray(best.cov_re, dtype=float) / residual, residual, float(best.llf), bool(best.converged)
+@dataclass(frozen=True, slots=True)
+class _Cross:
+    """Cross products that the deviance needs: of the random effects by group, with an orthonormal basis of the fixed ones."""
+
+    zz: Numbers
+    zx: Numbers
+    zy: Numbers
+    yy: float
+    n: int
+    log_det: float  # of X'X, lost by orthonormalising
+
+    @property
+    def p(self) -> int:
+        return int(self.zx.shape[2])
 
 
-def _is_singular(relative: Numbers) -> bool:
-    sd = np.sqrt(np.clip(np.diag(relative), 0, None))
-    if (sd < SINGULAR_SD).any():
-        return True
-    smallest = np.linalg.eigvalsh(relative / np.outer(sd, sd))[0]
-    return bool(smallest < SINGULAR_CORRELATION)
+def _cross(y: Numbers, x: Numbers, z: Numbers, codes: NDArray[np.intp], n_groups: int) -> _Cross:
+    basis, triangle = np.linalg.qr(x)
+    rest = y - basis @ (basis.T @ y)  # the likelihood does not change, and no digits are lost to a large mean
+    order = np.argsort(codes, kind="stable")
+    starts = np.searchsorted(codes[order], np.arange(n_groups))
+    zs, others = z[order], np.column_stack([z, basis, rest])[order]
+    products = np.add.reduceat(zs[:, :, None] * others[:, None, :], starts, axis=0)
+    q = z.shape[1]
+    zz, zx, zy = products[:, :, :q], products[:, :, q:-1], products[:, :, -1]
+    return _Cross(zz, zx, zy, float(rest @ rest), len(y), 2 * float(np.log(np.abs(np.diag(triangle))).sum()))
+
+
+def _deviance(theta: Numbers, cross: _Cross, q: int, reml: bool) -> tuple[float, float]:
+    """Return −2 log likelihood, with fixed effects and residual variance at their best for theta, and that variance.
+
+    Theta fills the lower triangle of the Cholesky factor of Ψ/σ² row by row (Bates et al. 2015, eq. 39 and 41).
+    """
+    factor = np.zeros((q, q))
+    factor[np.tril_indices(q)] = theta
+    root = np.linalg.cholesky(factor.T @ cross.zz @ factor + np.eye(q))
+    half = np.linalg.solve(root, factor.T @ np.concatenate([cross.zx, cross.zy[:, :, None]], axis=2))
+    zx, zy = half[:, :, :-1], half[:, :, -1]
+    fixed = np.eye(cross.p) - np.einsum("gik,gil->kl", zx, zx)
+    score = -np.einsum("gik,gi->k", zx, zy)
+    inner = np.linalg.cholesky(fixed)
+    solved = np.linalg.solve(inner, score)
+    rss = max(cross.yy - float((zy**2).sum()) - float(solved @ solved), np.finfo(float).tiny)
+    log_det = 2 * float(np.log(np.einsum("gii->gi", root)).sum())
+    df = cross.n - cross.p if reml else cross.n
+    value = log_det + df * (1 + np.log(2 * np.pi * rss / df))
+    if reml:
+        value += 2 * float(np.log(np.diag(inner)).sum()) + cross.log_det
+    return float(value), rss / df
+
+
+def _optimise(
+    y: Numbers, x: Numbers, z: Numbers, codes: NDArray[np.intp], n_groups: int, *, reml: bool
+) -> tuple[Numbers, float, float, bool]:
+    """Return the Cholesky factor of Ψ/σ² (for the scaled z), σ², the log likelihood and whether the search converged.
+
+    Two starts of a bounded quasi-Newton search, the better one polished by a simplex, which needs no derivatives at the
+    boundary. A variance of exactly zero is allowed and found.
+    """
+    q = z.shape[1]
+    cross = _cross(y, x, z, codes, n_groups)
+    rows, columns = np.tril_indices(q)
+    bounds = [(0.0 if i == j else None, None) for i, j in zip(rows, columns, strict=True)]
+
+    def deviance(theta: Numbers) -> float:
+        return _deviance(theta, cross, q, reml)[0]
+
+    starts = [np.where(rows == columns, size, 0.0) for size in (1.0, 0.1)]
+    found = [minimize(deviance, s, method="L-BFGS-B", bounds=bounds) for s in starts]
+    first = min(found, key=lambda f: float(f.fun))
+    polished = minimize(
+        deviance, first.x, method="Nelder-Mead", bounds=bounds,
+        options={"xatol": 1e-6, "fatol": 1e-9, "maxiter": 400 * len(rows), "initial_simplex": _simplex(first.x)},
+    )  # fmt: skip
+    best = polished if polished.fun <= first.fun else first
+    value, residual = _deviance(best.x, cross, q, reml)
+    factor = np.zeros((q, q))
+    factor[rows, columns] = best.x
+    return factor, residual, -value / 2, bool(polished.success)
+
+
+def _simplex(centre: Numbers) -> Numbers:
+    """Return a small simplex around a point: the optimum is near, and the default one would be flat in a zero coordinate."""
+    return np.vstack([centre, centre + np.diag(np.maximum(0.02 * np.abs(centre), 1e-3))])
 
 
 def _solve(

@@ -10,8 +10,7 @@ CR1        covariance that allows residuals to be correlated within clusters, wi
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +21,8 @@ import statsmodels.formula.api as smf
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
+from attachment_outcomes.errors import StatisticsError, problem
+from attachment_outcomes.inference.design import CompleteRows, complete_rows, identified
 
 FEW_CLUSTERS = 10  # below this CR1 intervals are known to be too short, even with t on G - 1 df (Cameron & Miller 2015)
 _LEVERAGE_ONE = 1 - 1e-9
@@ -161,54 +161,8 @@ def logistic_contrasts(
     return _results(fit, contrasts, used, n_clusters, df=df, method=method, ci_level=ci_level)
 
 
-@dataclass(frozen=True, slots=True)
-class CompleteRows:
-    """The rows that a model uses, and how many it could not."""
-
-    rows: pd.DataFrame
-    n_excluded: int
-
-
-def complete_rows(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (), as_is: str | None = None) -> CompleteRows:
-    """Return the rows that have every column the formula names, and the extra ones, in types that formula engines know.
-
-    Parameters
-    ----------
-    formula
-        Model formula.
-    data
-        Any columns.
-    extra
-        Columns used beside the formula (clusters, random slopes).
-    as_is
-        A column that is not made numeric (labels).
-
-    Raises
-    ------
-    StatisticsError
-        If an extra column is missing.
-    """
-    absent = [c for c in extra if c not in data.columns]
-    if absent:
-        raise StatisticsError(problem("model", f"no column {absent[0]!r}.{did_you_mean(absent[0], data.columns)}"))
-    words = {*_names(formula), *extra}
-    columns = [c for c in data.columns if c in words]
-    rows = data.loc[data[columns].notna().all(axis=1), columns].reset_index(drop=True)
-    for column in columns:  # the formula engine wants plain numpy numbers, not nullable ones
-        if column != as_is and pd.api.types.is_numeric_dtype(rows[column]):
-            rows[column] = rows[column].astype(float)
-        elif isinstance(rows[column].dtype, pd.CategoricalDtype):
-            rows[column] = rows[column].cat.remove_unused_categories()
-    return CompleteRows(rows, len(data) - len(rows))
-
-
 def _count(rows: pd.DataFrame, cluster: str | None) -> float:
     return float(rows[cluster].nunique()) if cluster else np.nan
-
-
-def _names(formula: str) -> list[str]:
-    """Return the identifiers in a formula; quoted column names (``Q("a b")``) included."""
-    return re.findall(r"[A-Za-z_]\w*|(?<=[\"'])[^\"']+(?=[\"'])", formula)
 
 
 def _check_design(design: np.ndarray, rows: pd.DataFrame, cluster: str | None) -> None:
@@ -217,8 +171,7 @@ def _check_design(design: np.ndarray, rows: pd.DataFrame, cluster: str | None) -
         raise StatisticsError(
             problem("regression", f"{n} complete rows for {k} coefficients.", hint="more data or a smaller model.")
         )
-    lengths = np.linalg.norm(design, axis=0)  # so that a predictor's unit does not decide
-    if np.linalg.matrix_rank(design / np.where(lengths > 0, lengths, 1)) < k:
+    if not identified(design):
         raise StatisticsError(
             problem("regression", "the predictors determine one another, so the coefficients are not identified.",
                     hint="is a group empty or a predictor constant?")

@@ -1,0 +1,166 @@
+"""What counts as change in this study? Definitions as configured, completed from the instrument, with their standing.
+
+A number that was recalled and not checked against its source is used, but every row that rests on it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from attachment_outcomes.change.methods import METHODS, SAMPLE, Setting
+from attachment_outcomes.change.reliable import setting_from, usable_methods
+from attachment_outcomes.change.significance import Cutoff, Norm, choose_cutoff
+from attachment_outcomes.errors import ConfigError, StatisticsError, problem
+
+DIRECTIONS = {"higher is better": "higher is better", "higher is worse": "lower is better", "neutral": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One definition of change, ready to be applied. ``notes`` says where its numbers come from and which are unchecked."""
+
+    name: str
+    method: str
+    setting: Setting
+    cutoff: Cutoff | None
+    primary: bool
+    notes: tuple[str, ...] = field(default=())
+
+
+def scale_of(score: str, instruments: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the scale that ``<instrument>.<scale>`` names.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such instrument or scale.
+    """
+    instrument, _, scale = score.partition(".")
+    found = instruments.get(instrument, {}).get("scales", {}).get(scale)
+    if found is None:
+        raise ConfigError(problem(f"score {score!r}", "no such instrument or scale.", hint="name it under config/instruments."))
+    return dict(found)
+
+
+def estimate_direction(scale: Mapping[str, Any]) -> str:
+    """Return how an estimate row says which way is better."""
+    return DIRECTIONS[str(scale["direction"])]
+
+
+def reliability_of(definition: Mapping[str, Any], scale: Mapping[str, Any]) -> tuple[float | None, str]:
+    """Return the reliability (the definition's, else the instrument's first) and a note on where it comes from."""
+    if definition.get("reliability") is not None:
+        return float(definition["reliability"]), f"reliability {definition['reliability']:g}{_standing(definition)}"
+    for entry in scale.get("reliability", []):
+        recalled = "" if entry["verified"] else ", recalled, not checked"
+        return float(entry["value"]), f"reliability {entry['value']:g} ({entry['kind']} of the instrument{recalled})"
+    return None, ""
+
+
+def _standing(definition: Mapping[str, Any]) -> str:
+    return " (given)" if definition.get("verified") else " (given, not checked)"
+
+
+def _norm(definition: Mapping[str, Any], scale: Mapping[str, Any], population: str) -> tuple[Norm | None, str]:
+    if definition.get(population) is not None:
+        given = definition[population]
+        return Norm(float(given["mean"]), float(given["sd"])), f"{population} norm{_standing(definition)}"
+    for entry in scale.get("norms", []):
+        if entry["population"] == population:
+            recalled = "" if entry["verified"] else ", recalled, not checked"
+            return Norm(float(entry["mean"]), float(entry["sd"])), f"{population} norm of the instrument{recalled}"
+    return None, ""
+
+
+def resolve(
+    definition: Mapping[str, Any], scale: Mapping[str, Any], pre: ArrayLike, post: ArrayLike, *, primary: bool
+) -> Definition:
+    """Complete one configured definition from the instrument's scale and the sample.
+
+    The SD is this sample's at baseline (``sd: sample``) or that of the definition's or instrument's clinical norm, else of
+    its functional norm (``sd: reference``). The clinical side of a cutoff is the definition's clinical norm; with
+    ``sd: reference`` the instrument's; else this sample at baseline, as in Jacobson and Truax.
+
+    Raises
+    ------
+    StatisticsError
+        If the reliability, the reference SD or a norm it needs is missing, or a number is impossible.
+    """
+    method = str(definition.get("method", "JT"))
+    if scale["direction"] == "neutral":
+        raise StatisticsError("the scale has no better direction, so nobody can improve on it")
+    reliability, told = reliability_of(definition, scale)
+    if reliability is None:
+        raise StatisticsError("no reliability: neither the study nor the instrument gives one")
+    notes = [told]
+    clinical, clinical_told = _norm(definition, scale, "clinical")
+    functional, functional_told = _norm(definition, scale, "functional")
+    sd = None
+    if definition.get("sd", "sample") == "reference":
+        reference, where = (clinical, clinical_told) if clinical else (functional, functional_told)
+        if reference is None:
+            raise StatisticsError("SD of the reference sample: neither the study nor the instrument gives one")
+        sd = reference.sd
+        notes.append(f"SD {sd:g} of the {where}")
+    criterion = None
+    if method == "criterion":
+        published: Sequence[Mapping[str, Any]] = scale.get("reliable_change", [])
+        if not published:
+            raise StatisticsError("the instrument has no published criterion of reliable change")
+        criterion = float(published[0]["value"])
+        notes.append(f"criterion {criterion:g}{'' if published[0]['verified'] else ', recalled, not checked'}")
+    setting = setting_from(pre, post, reliability=reliability, sd=sd, criterion=criterion)
+    (method,) = usable_methods(method, setting)
+    if not METHODS[method].verified:
+        notes.append(f"formula of {method} recalled, not checked")
+    if setting.sd_source == SAMPLE:
+        notes.append(f"SD {setting.sd:.3g} of this sample at baseline")
+    cutoff, cutoff_notes = _cutoff(definition, scale, setting, pre, post, (clinical, clinical_told), (functional, functional_told))
+    name = str(definition.get("name") or f"{method}{'' if cutoff is None else f' cutoff {cutoff.kind}'}")
+    return Definition(name, method, setting, cutoff, primary, (*notes, *cutoff_notes))
+
+
+def _cutoff(
+    definition: Mapping[str, Any], scale: Mapping[str, Any], setting: Setting, pre: ArrayLike, post: ArrayLike,
+    clinical: tuple[Norm | None, str], functional: tuple[Norm | None, str],
+) -> tuple[Cutoff | None, list[str]]:  # fmt: skip
+    kind = str(definition.get("cutoff", "auto"))
+    own = definition.get("clinical") is not None or definition.get("sd", "sample") == "reference"
+    if not own or clinical[0] is None:
+        x = np.asarray(pre, dtype=float)
+        x = x[~(np.isnan(x) | np.isnan(np.asarray(post, dtype=float)))]
+        clinical = (Norm(float(x.mean()), float(x.std(ddof=1))), "this sample at baseline") if len(x) > 1 else (None, "")
+    published = next(iter(scale.get("cutoffs", [])), None)
+    cutoff = choose_cutoff(
+        kind, clinical=clinical[0], functional=functional[0],
+        instrument=None if published is None else (float(published["value"]), bool(published["inclusive"])),
+        higher_is_better=scale["direction"] == "higher is better",
+    )  # fmt: skip
+    if cutoff is None:
+        return None, []
+    sources = {
+        "a": [clinical[1]],
+        "b": [functional[1]],
+        "c": [clinical[1], functional[1]],
+        "instrument": ["the instrument" + ("" if published is None or published["verified"] else ", recalled, not checked")],
+    }[cutoff.kind]
+    return cutoff, [f"cutoff {cutoff.kind} from {' and '.join(s for s in sources if s)}"]
+
+
+def check_names(definitions: Sequence[Definition], score: str) -> None:
+    """Refuse two definitions that bear one name.
+
+    Raises
+    ------
+    ConfigError
+        Naming the definition.
+    """
+    names = [d.name for d in definitions]
+    doubled = next((n for n in names if names.count(n) > 1), None)
+    if doubled:
+        raise ConfigError(problem(f"change, {score}", f"two definitions are called {doubled!r}.", hint="give each a name."))

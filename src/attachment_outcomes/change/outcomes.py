@@ -1,0 +1,206 @@
+"""One outcome from baseline to end: each person's category under each definition, the shares, and the mean change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attachment_outcomes.change.definitions import Definition, check_names, estimate_direction, resolve
+from attachment_outcomes.change.methods import CATEGORIES as PLAIN_CATEGORIES
+from attachment_outcomes.change.methods import DETERIORATED, IMPROVED, expected_improved, threshold
+from attachment_outcomes.change.reliable import statistic_and_code
+from attachment_outcomes.change.significance import CATEGORIES, HARMED, RECOVERED, categorise
+from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.inference.effects import paired_change
+from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.inference.proportions import proportion
+
+ANALYSIS = "reliable_change"
+COLUMNS = [
+    "person_id", "outcome", "definition", "method", "primary", "pre", "post", "change", "statistic", "category",
+    "clinical_at_baseline",
+]  # fmt: skip
+BETTER, WORSE = [RECOVERED, IMPROVED], [DETERIORATED, HARMED]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeChange:
+    """One outcome's rows for the people table, and its estimates."""
+
+    people: pd.DataFrame
+    estimates: list[Estimate]
+
+
+def no_people() -> pd.DataFrame:
+    """Return a people_change table without rows."""
+    words = {c: pd.Series(dtype="str") for c in ("person_id", "outcome", "definition", "method", "category")}
+    numbers = {c: pd.Series(dtype="float64") for c in ("pre", "post", "change", "statistic")}
+    return pd.DataFrame(
+        {**words, **numbers, "primary": pd.Series(dtype="bool"), "clinical_at_baseline": pd.Series(dtype="boolean")}
+    )[COLUMNS]
+
+
+def outcome_change(
+    pairs: pd.DataFrame,
+    *,
+    score: str,
+    scale: Mapping[str, Any],
+    definitions: list[Mapping[str, Any]],
+    clusters: pd.Series | None = None,
+    ci_level: float = CI_LEVEL,
+) -> OutcomeChange:
+    """Apply every definition to one outcome's baseline–end pairs.
+
+    Parameters
+    ----------
+    pairs
+        ``person_id, pre, post``; a missing score stays missing and gets no category.
+    score
+        Name of the outcome.
+    scale
+        The instrument's scale: direction, reliability, norms, cutoffs.
+    definitions
+        As configured; the first is the primary one.
+    clusters
+        Therapist by ``person_id``; without it people are taken as independent.
+    ci_level
+        Confidence level.
+
+    Returns
+    -------
+    OutcomeChange
+        People: ``COLUMNS``. Estimates: ``share`` a category (of those with both scores), ``reliably_improved`` (with
+        recovered), ``reliably_deteriorated`` (with harmed), ``improved_expected_without_change``,
+        ``reliable_change_threshold`` and the cutoff, by definition; ``mean_change`` and ``standardised_change`` once.
+
+    Raises
+    ------
+    ConfigError
+        If two definitions bear one name.
+    """
+    x1, x2 = (pairs[c].to_numpy(dtype=float, na_value=np.nan) for c in ("pre", "post"))
+    both = ~(np.isnan(x1) | np.isnan(x2))
+    labels = None if clusters is None else clusters.reindex(pairs["person_id"]).reset_index(drop=True)
+    if both.sum() == 0:
+        return OutcomeChange(
+            no_people(), [not_testable(ANALYSIS, "nobody has this score at baseline and at the end", outcome=score)]
+        )
+    rows = _mean_rows(x1, x2, labels, score, estimate_direction(scale), ci_level)
+    ready: list[Definition] = []
+    for position, given in enumerate(definitions or [{}]):
+        try:
+            ready.append(resolve(given, scale, x1, x2, primary=position == 0))
+        except StatisticsError as error:
+            name = str(given.get("name") or f"definition {position + 1}")
+            rows.append(replace(not_testable(ANALYSIS, f"{score}, {name}: {error}", outcome=score), definition=name))
+    check_names(ready, score)
+    higher = scale["direction"] == "higher is better"
+    people = []
+    for definition in ready:
+        statistic, code = statistic_and_code(x1, x2, definition.method, definition.setting, higher)
+        plain = pd.Categorical.from_codes(code, dtype=pd.CategoricalDtype(PLAIN_CATEGORIES))
+        found = categorise(x1, x2, plain, cutoff=definition.cutoff, higher_is_better=higher)
+        people.append(_people(pairs, x1, x2, statistic, found, definition, score))
+        category = found["category"].astype("str")[both].to_numpy()
+        if pd.isna(category).any():
+            reason = f"{score}, {definition.name}: the differences vary less than measurement error alone would make them"
+            rows.append(replace(not_testable(ANALYSIS, reason, outcome=score), definition=definition.name))
+            continue
+        own = None if labels is None else labels[both]
+        rows += _share_rows(category, own, definition, score, ci_level)
+        rows += _rule_rows(definition, score, len(category), ci_level)
+    return OutcomeChange(pd.concat(people, ignore_index=True) if people else no_people(), rows)
+
+
+def _mean_rows(
+    x1: np.ndarray, x2: np.ndarray, labels: pd.Series | None, score: str, direction: str, ci_level: float
+) -> list[Estimate]:
+    try:
+        effects = paired_change(x1, x2, clusters=labels, ci_level=ci_level)
+    except StatisticsError as error:
+        return [replace(not_testable(ANALYSIS, f"mean change: {error}", outcome=score), group="mean_change")]
+    return [
+        Estimate(
+            analysis=ANALYSIS, estimand=estimand, outcome=score, estimate=e.estimate, std_error=e.std_error, ci_low=e.ci_low,
+            ci_high=e.ci_high, ci_level=ci_level, p_value=e.p_value, n=e.n, n_clusters=e.n_clusters, unit=unit,
+            direction=direction, method=e.method, note=e.note,
+        )
+        for estimand, e, unit in zip(("mean_change", "standardised_change"), effects, ("score points", "SD"), strict=True)
+    ]  # fmt: skip
+
+
+def _people(
+    pairs: pd.DataFrame, x1: np.ndarray, x2: np.ndarray, statistic: np.ndarray, found: pd.DataFrame, definition: Definition,
+    score: str,
+) -> pd.DataFrame:  # fmt: skip
+    n = len(pairs)
+    return pd.DataFrame(
+        {
+            "person_id": pairs["person_id"].astype("str").to_numpy(), "outcome": pd.Series([score] * n, dtype="str"),
+            "definition": pd.Series([definition.name] * n, dtype="str"), "method": pd.Series([definition.method] * n, dtype="str"),
+            "primary": definition.primary, "pre": x1, "post": x2, "change": x2 - x1, "statistic": statistic,
+            "category": found["category"].astype("str").to_numpy(), "clinical_at_baseline": found["clinical_at_baseline"].array,
+        }
+    )[COLUMNS].astype({"person_id": "str", "category": "str"})  # fmt: skip
+
+
+def _share_rows(
+    category: np.ndarray, labels: pd.Series | None, definition: Definition, score: str, ci_level: float
+) -> list[Estimate]:
+    names = PLAIN_CATEGORIES if definition.cutoff is None else CATEGORIES
+    groups = [("share", name, [name]) for name in names]
+    groups += [("reliably_improved", "", BETTER), ("reliably_deteriorated", "", WORSE)]
+    rows = []
+    for estimand, group, members in groups:
+        share = proportion(np.isin(category, members), clusters=labels, ci_level=ci_level)
+        direction = "higher is better" if set(members) <= set(BETTER) else "lower is better" if set(members) <= set(WORSE) else ""
+        rows.append(
+            Estimate(
+                analysis=ANALYSIS, estimand=estimand, outcome=score, group=group, definition=definition.name,
+                primary=definition.primary, estimate=share.estimate, std_error=share.std_error, ci_low=share.ci_low,
+                ci_high=share.ci_high, ci_level=ci_level, n=share.n, n_clusters=share.n_clusters, unit="proportion",
+                direction=direction, method=f"{definition.method}; {share.method}",
+                note="; ".join((*definition.notes, *((share.note,) if share.note else ()))),
+            )
+        )  # fmt: skip
+    return rows
+
+
+def _rule_rows(definition: Definition, score: str, n: int, ci_level: float) -> list[Estimate]:
+    """Return what the definition fixes: the least reliable change, the cutoff, and its error rate."""
+    shared = {
+        "analysis": ANALYSIS, "outcome": score, "definition": definition.name, "primary": definition.primary, "n": n,
+        "ci_level": ci_level, "method": definition.method,
+    }  # fmt: skip
+    note = "; ".join(definition.notes)
+    rows = []
+    expected = expected_improved(definition.method, definition.setting)
+    if np.isfinite(expected):
+        told = "share that measurement error alone would call improved; classical test theory, normal errors"
+        rows.append(
+            Estimate(estimand="improved_expected_without_change", estimate=expected, unit="proportion", note=told, **shared)  # type: ignore[arg-type]
+        )
+    if definition.method in ("JT", "criterion"):
+        scale = definition.setting.s_diff if definition.method == "JT" else 1.0
+        least = threshold(definition.method, definition.setting) * scale
+        rule = "from this change on" if definition.method == "criterion" else "beyond this change"
+        rows.append(
+            Estimate(
+                estimand="reliable_change_threshold", estimate=least, unit="score points", note=f"{rule}; {note}",
+                **shared,  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+    if definition.cutoff is not None:
+        kind = definition.cutoff.kind
+        side = "the value itself is clinical" if definition.cutoff.inclusive else "the value itself is neither"
+        rows.append(
+            Estimate(
+                estimand="cutoff" if kind == "instrument" else f"cutoff_{kind}", estimate=definition.cutoff.value,
+                unit="score points", note=f"{side}; {note}", **shared,  # type: ignore[arg-type]
+            )
+        )  # fmt: skip
+    return rows
