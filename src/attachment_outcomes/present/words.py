@@ -81,6 +81,12 @@ def score_title(score: str, settings: Mapping[str, Any]) -> str:
     return known["instrument"] if "total" in known["title"].lower() else f"{known['instrument']}: {known['title']}"
 
 
+def outcome_title(outcome: str, settings: Mapping[str, Any]) -> str:
+    """Return the printed name of what an estimate is about: a score, or two joined by "and"."""
+    names = [score_title(part, settings) for part in outcome.split(" and ")] if outcome else []
+    return " and ".join(dict.fromkeys(names))
+
+
 def instrument_title(instrument: str, settings: Mapping[str, Any]) -> str:
     """Return the printed name of an instrument; a rater in brackets after its key is kept."""
     key, _, rater = instrument.partition(" ")

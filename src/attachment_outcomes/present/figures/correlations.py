@@ -10,7 +10,7 @@ import pandas as pd
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import records
 from attachment_outcomes.present.style import BLUE, GREY, ORANGE, look, new_figure
-from attachment_outcomes.present.words import count, level_text, score_title, sentence, with_interval
+from attachment_outcomes.present.words import count, level_text, outcome_title, sentence, with_interval
 
 NEEDS = ("estimates",)
 KINDS = {"transmission_correlation": ("parent and child", BLUE, "o"), "couple_correlation": ("partners", ORANGE, "s")}
@@ -59,5 +59,5 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
 
 
 def _name(row: dict[str, Any], settings: dict[str, Any]) -> str:
-    parts = [score_title(str(row["outcome"]), settings) if row["outcome"] else "", str(row["group"])]
+    parts = [outcome_title(str(row["outcome"]), settings), str(row["group"])]
     return ", ".join(p for p in parts if p)
