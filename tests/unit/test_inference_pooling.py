@@ -1,0 +1,129 @@
+"""Random-effects pooling against metafor."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.inference.pooling import fisher_z, logit_proportion, pool
+
+R_DIGITS = 1e-9  # metafor's scoring was run to a threshold of 1e-14, stored with 14 digits
+DEFAULT_R = 2e-6  # metafor's default stops when tau2 moves by less than 1e-5
+
+
+@pytest.fixture(scope="module")
+def reference(root):
+    return json.loads((root / "tests/reference/pooling_reference.json").read_text(encoding="utf-8"))
+
+
+def _told(p):
+    return {
+        "k": p.k, "estimate": p.estimate, "std_error": p.std_error, "ci": [p.ci_low, p.ci_high], "p": p.p_value, "tau2": p.tau2,
+        "i2": p.i2, "h2": p.h2, "q": p.q, "q_p": p.q_p, "prediction": [p.prediction_low, p.prediction_high],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["molloy2014", "raudenbush1985", "logits"])
+@pytest.mark.parametrize("method", ["REML", "DL", "EE", "hartung_knapp"])
+def test_pooling_agrees_with_metafor(reference, name, method):
+    case = reference["cases"][name]
+    knapp = method == "hartung_knapp"
+    found = pool(case["y"], case["v"], method="REML" if knapp else method, interval="hartung-knapp" if knapp else "z")
+    expected = case[method]
+    for key, value in _told(found).items():
+        if key == "prediction" and method == "EE":
+            continue  # metafor gives none for equal effects; ours is the interval of the mean
+        assert value == pytest.approx(expected[key], rel=R_DIGITS, abs=R_DIGITS), key
+    if method in ("REML", "DL"):
+        assert found.tau2_se == pytest.approx(expected["tau2_se"], rel=R_DIGITS)
+
+
+@pytest.mark.parametrize("name", ["molloy2014", "raudenbush1985", "logits"])
+def test_cluster_robust_interval_agrees_with_metafor(reference, name):
+    case = reference["cases"][name]
+    found = pool(case["y"], case["v"], clusters=case["clusters"])
+    assert found.std_error == pytest.approx(case["robust"]["std_error"], rel=R_DIGITS)
+    assert [found.ci_low, found.ci_high] == pytest.approx(case["robust"]["ci"], rel=R_DIGITS)
+    assert found.p_value == pytest.approx(case["robust"]["p"], rel=1e-8)
+    assert found.n_clusters == len(set(case["clusters"]))
+
+
+def test_effects_agree_with_escalc(reference):
+    z = reference["fisher_z"]
+    np.testing.assert_allclose(np.stack(fisher_z(z["r"], z["n"])), [z["y"], z["v"]], atol=1e-13)
+    p = reference["logit"]
+    np.testing.assert_allclose(np.stack(logit_proportion(p["x"], p["n"])), [p["y"], p["v"]], atol=1e-12)
+
+
+def test_shared_reference_of_molloy(shared_data):
+    folder = shared_data / "meta_analysis"
+    table = pd.read_csv(folder / "dat_molloy2014.csv")
+    expected = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
+    y, v = fisher_z(table["ri"], table["ni"])
+    for name, method in (("molloy2014_ZCOR_REML", "REML"), ("molloy2014_ZCOR_DL", "DL"), ("molloy2014_ZCOR_FE", "EE")):
+        found = pool(y, v, method=method)
+        assert (found.estimate, found.std_error, found.tau2) == pytest.approx(
+            (expected[name]["b"], expected[name]["se"], expected[name]["tau2"]), abs=DEFAULT_R
+        )
+
+
+def test_equal_effects_have_no_tau2():
+    found = pool([0.3, 0.3, 0.3], [0.01, 0.02, 0.05])
+    assert (found.estimate, found.tau2, found.i2, found.q) == pytest.approx((0.3, 0, 0, 0), abs=1e-12)
+
+
+def test_two_samples_by_hand():
+    # Equal variances 1 and effects 0 and 4: Q = 8, DL tau2 = (8 - 1) / 1 = 7, REML tau2 = s2 - 1 = 7.
+    for method in ("DL", "REML"):
+        found = pool([0, 4], [1, 1], method=method)
+        assert (found.estimate, found.q, found.tau2, found.i2) == pytest.approx((2, 8, 7, 7 / 8))
+        assert found.std_error == pytest.approx(2.0)
+
+
+def test_one_sample_tells_nothing_about_differences():
+    found = pool([0.4], [0.04])
+    assert (found.estimate, found.std_error) == pytest.approx((0.4, 0.2))
+    assert math.isnan(found.tau2)
+    assert math.isnan(found.prediction_low)
+    assert "one sample" in found.note
+
+
+def test_effects_that_do_not_exist_are_missing():
+    z, v = fisher_z([0.5, 1.0, math.nan, 0.2], [20, 20, 20, 3])
+    assert np.isnan(z).tolist() == [False, True, True, True]
+    assert np.isnan(v).tolist() == [False, True, True, True]
+    y, _ = logit_proportion([0, 0, 5], [4, 0, 5])
+    assert y[0] == pytest.approx(math.log(0.5 / 4.5))
+    assert math.isnan(y[1])
+    assert y[2] == pytest.approx(math.log(5.5 / 0.5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "message"),
+    [
+        (([0.1, 0.2], [0.1]), {}, "same length"),
+        (([], []), {}, "1 or more"),
+        (([0.1, math.nan], [0.1, 0.1]), {}, "missing effect"),
+        (([0.1, 0.2], [0.1, 0]), {}, "not above 0"),
+        (([0.1, 0.2], [0.1, 0.1]), {"method": "REMl"}, "Did you mean 'REML'"),
+        (([0.1, 0.2], [0.1, 0.1]), {"interval": "t"}, "allowed: z, hartung-knapp"),
+        (([0.1, 0.2], [0.1, 0.1]), {"clusters": ["a"]}, "one a sample"),
+        (([0.1, 0.2], [0.1, 0.1]), {"clusters": ["a", "a"]}, "2 or more"),
+        (([0.1, 0.2], [0.1, 0.1]), {"ci_level": 1}, "ci_level"),
+    ],
+)
+def test_bad_input_is_refused(arguments, settings, message):
+    with pytest.raises(StatisticsError, match=message):
+        pool(*arguments, **settings)
+
+
+def test_impossible_effects_are_refused():
+    with pytest.raises(StatisticsError, match="outside"):
+        fisher_z([1.2], [20])
+    with pytest.raises(StatisticsError, match="above n"):
+        logit_proportion([6], [5])
