@@ -9,7 +9,8 @@
   python3 run.py report [NAME...]      make report.html of finished studies again
   python3 run.py test [...]            run the tests; anything else goes to pytest
   python3 run.py check                 run the linters, the type checker and the lock checks
-  python3 run.py example-data [...]    make data/example again; --check only compares
+  python3 run.py docs                  make the reference pages of docs/ again; --check only compares
+  python3 run.py example-data          make data/example again; --check only compares
   python3 run.py bench                 measure time and memory into validation/bench.json
 
 The first call makes .venv from requirements.lock (about a minute); later calls start at once. In an active conda
@@ -343,6 +344,7 @@ def check(_: list[str]) -> int:
         "ruff format": [python, "-m", "ruff", "format", "--check", "."],
         "mypy": [python, "-m", "mypy"],
         "snakefmt": [python, "-m", "snakefmt", "--check", *map(str, files)],
+        "reference pages": [python, "scripts/docs.py", "--check"],
         "dependencies": [python, "-m", "pytest", "-q", "tests/holds/test_dependencies.py"],
     }
     codes = []
@@ -364,6 +366,7 @@ def main(arguments: list[str]) -> int:
         "report": report,
         "test": test,
         "check": check,
+        "docs": lambda rest: script("scripts/docs.py", rest),
         "example-data": lambda rest: script("scripts/example_data.py", rest),
         "bench": lambda rest: script("scripts/bench.py", rest),
     }
