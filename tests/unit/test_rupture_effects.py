@@ -125,7 +125,7 @@ def test_a_covariate_that_decides_the_group_is_not_testable():
 
 def test_intervals_cover_zero_where_nothing_differs():
     rng = np.random.default_rng(20261121)
-    n, covered = 120, dict.fromkeys(("repaired_minus_none", "repair_minus_avoidance"), 0)
+    n, covered = 100, dict.fromkeys(("repaired_minus_none", "repair_minus_avoidance"), 0)
     for _ in range(n):
         rows = by_name(repair_effect(cohort(rng, 60), outcome="core10.total"))
         for name in covered:
