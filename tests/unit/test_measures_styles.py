@@ -1,0 +1,176 @@
+"""Styles from two dimensions: quadrants and classification functions by hand, certainty against R."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attachment_outcomes.config import load_instrument
+from attachment_outcomes.errors import ConfigError, DataError, StatisticsError
+from attachment_outcomes.flow import Flow
+from attachment_outcomes.measures.instruments import Instrument, Scale, read_instruments, split_score
+from attachment_outcomes.measures.styles import (
+    COLUMNS,
+    FISHER,
+    MIDPOINT,
+    NORM_MEAN,
+    Split,
+    attachment_styles,
+    classify,
+    find_split,
+    rotated_dimensions,
+    style_certainty,
+    style_estimates,
+)
+from attachment_outcomes.study.contracts import typed
+
+R_TOLERANCE = 1e-12  # both call an error function good to the last bits; R prints 15 digits
+REGISTRY = {k: load_instrument(k) for k in ("ecr", "ecr_r", "ecr_rs", "aas")}
+
+
+def sides(key: str, override: dict[str, object] | None = None) -> dict[str, tuple[Instrument, Scale]]:
+    forms = read_instruments({key: REGISTRY[key]}, {key: override} if override else None)
+    return {s: split_score(f"{key}.{s}", forms) for s in ("anxiety", "avoidance")}
+
+
+def test_quadrants_of_the_midpoint_and_ties() -> None:
+    anxiety = np.array([2, 6, 2, 6, 4, 2, np.nan, 2])
+    avoidance = np.array([2, 2, 6, 6, 2, 4, 2, np.nan])
+    found = attachment_styles(anxiety, avoidance, split=Split(MIDPOINT, 4, 4))
+    assert found.tolist() == ["secure", "preoccupied", "dismissing", "fearful", "boundary", "boundary", None, None]
+
+
+def test_fisher_functions_by_hand() -> None:
+    # (anxiety, avoidance): each value of the four functions was worked out by hand; at (6, 2) they are 27.88 secure, 31.18
+    # fearful, 37.65 preoccupied, 22.14 dismissing; at (2, 6) 19.15, 27.42, 14.51, 31.84; at (6, 6) 41.04, 60.13, 53.35, 51.60;
+    # at (1, 1) -2.77, -16.94, -14.82, -9.92. Copies with the dimensions swapped call the first dismissing.
+    found = attachment_styles([6, 2, 6, 1, np.nan], [2, 6, 6, 1, 1], split=Split(FISHER))
+    assert found.tolist() == ["preoccupied", "dismissing", "fearful", "secure", None]
+
+
+def test_midpoint_follows_the_range_in_use() -> None:
+    assert find_split(MIDPOINT, **sides("ecr")) == Split(MIDPOINT, 4, 4)
+    assert find_split(MIDPOINT, **sides("ecr", {"range": [1, 5]})) == Split(MIDPOINT, 3, 3)
+
+
+def test_norm_mean_is_the_functional_norm_and_only_for_its_own_range() -> None:
+    assert find_split(NORM_MEAN, **sides("ecr_r"), registry=REGISTRY) == Split(NORM_MEAN, 3.56, 2.92)
+    with pytest.raises(ConfigError, match="ecr.anxiety, rule 'norm mean': the instrument has no functional norm"):
+        find_split(NORM_MEAN, **sides("ecr"), registry=REGISTRY)
+    with pytest.raises(ConfigError, match="its own range of answers, to which the norm does not apply"):
+        find_split(NORM_MEAN, **sides("ecr_r", {"range": [1, 5]}), registry=REGISTRY)
+
+
+@pytest.mark.parametrize(("key", "override"), [("ecr_r", None), ("ecr", {"range": [1, 5]})])
+def test_fisher_functions_are_refused_for_other_instruments_and_ranges(key: str, override: dict[str, object] | None) -> None:
+    with pytest.raises(ConfigError, match=rf"styles of {key}.anxiety, rule 'fisher functions'.*ecr.anxiety with answers from 1 to 7"):
+        find_split(FISHER, **sides(key, override))
+    assert find_split(FISHER, **sides("ecr")).rule == FISHER
+
+
+def test_a_scale_without_a_direction_gives_no_styles() -> None:
+    forms = read_instruments({"aas": REGISTRY["aas"]})
+    anxiety, dependency = (split_score(f"aas.{s}", forms) for s in ("anxiety", "dependency"))
+    with pytest.raises(ConfigError, match="aas.dependency: its direction is 'neutral'; styles need 'higher is worse'"):
+        find_split(MIDPOINT, anxiety=anxiety, avoidance=dependency)
+
+
+def test_an_unknown_rule_is_refused() -> None:
+    with pytest.raises(ConfigError, match="found 'median'; allowed: midpoint, norm mean, fisher functions"):
+        find_split("median", **sides("ecr"))
+
+
+def scores(rows: list[tuple[str, int, str, float]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["person_id", "wave", "scale", "score"]).assign(instrument="ecr_r", rater="self")
+    return typed(frame, "scores")
+
+
+SETTINGS = [
+    {"anxiety": "ecr_r.anxiety", "avoidance": "ecr_r.avoidance", "rule": "midpoint"},
+    {"anxiety": "ecr_r.anxiety", "avoidance": "ecr_r.avoidance", "rule": "norm mean"},
+]
+FORMS = read_instruments({"ecr_r": REGISTRY["ecr_r"], "ecr_rs": REGISTRY["ecr_rs"]})
+
+
+def test_the_styles_table_has_a_row_a_person_occasion_and_rule_and_counts_the_rest() -> None:
+    given = scores([("a", 0, "anxiety", 3.8), ("a", 0, "avoidance", 3.0), ("b", 0, "anxiety", 4), ("b", 0, "avoidance", 2), ("c", 1, "anxiety", 2)])
+    flow = Flow()
+    found = classify(given, SETTINGS, FORMS, flow=flow, registry=REGISTRY)
+    assert list(found.columns) == COLUMNS
+    shown = {(p, n): (s, first) for p, n, s, first in found[["person_id", "name", "style", "primary"]].fillna("-").itertuples(index=False)}
+    assert shown == {
+        ("a", "ecr_r midpoint"): ("secure", True),
+        ("b", "ecr_r midpoint"): ("boundary", True),
+        ("c", "ecr_r midpoint"): ("-", True),
+        ("a", "ecr_r norm mean"): ("fearful", False),
+        ("b", "ecr_r norm mean"): ("preoccupied", False),
+        ("c", "ecr_r norm mean"): ("-", False),
+    }
+    assert flow.lines[0] == ("styles, ecr_r midpoint: both dimensions", 3, 2, "anxiety or avoidance has no score", "occasions")
+    assert flow.lines[1][1:3] == (2, 1)
+
+
+def test_no_settings_give_an_empty_table_with_types() -> None:
+    found = classify(scores([]), [], FORMS, flow=Flow())
+    assert (len(found), list(found.columns), str(found["wave"].dtype)) == (0, COLUMNS, "Int64")
+
+
+def test_two_classifications_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two classifications would be called 'ecr_r midpoint'"):
+        classify(scores([]), [SETTINGS[0], SETTINGS[0]], FORMS, flow=Flow())
+
+
+def test_scores_about_several_people_give_no_style() -> None:
+    given = scores([("a", 0, "anxiety", 3)] * 2).assign(instrument="ecr_rs", about_person_id=["m", "f"])
+    setting = {"anxiety": "ecr_rs.anxiety", "avoidance": "ecr_rs.avoidance"}
+    with pytest.raises(DataError, match="several scores at one occasion.*Hint: use the scale that averages over targets"):
+        classify(typed(given, "scores"), [setting], FORMS, flow=Flow())
+
+
+def test_certainty_matches_r(root: Path) -> None:
+    for case in json.loads((root / "tests" / "reference" / "measures_alpha.json").read_text(encoding="utf-8"))["certainty"]:
+        found = style_certainty(
+            [case["anxiety"]], [case["avoidance"]], split=Split(MIDPOINT, 4, 4), sem_anxiety=case["sem_anxiety"], sem_avoidance=case["sem_avoidance"]
+        ).iloc[0]
+        for style in ("secure", "preoccupied", "dismissing", "fearful"):
+            assert found[style] == pytest.approx(case[style], abs=R_TOLERANCE)
+
+
+def test_a_person_half_a_sem_from_one_cut_is_misclassified_by_that_tail() -> None:
+    # Phi(-0.5) = .308538 (normal table); the other dimension is six SEM from its cut.
+    found = style_certainty([4.2], [1.6], split=Split(MIDPOINT, 4, 4), sem_anxiety=0.4, sem_avoidance=0.4)
+    assert found["misclassified"].iloc[0] == pytest.approx(0.308538, abs=1e-6)
+
+
+def test_certainty_at_a_cut_missing_scores_and_impossible_errors() -> None:
+    found = style_certainty([4, np.nan], [2, 2], split=Split(MIDPOINT, 4, 4), sem_anxiety=0.4, sem_avoidance=0.4)
+    assert found["misclassified"].isna().all()
+    assert found["secure"].isna().tolist() == [False, True]
+    with pytest.raises(StatisticsError, match="must be above 0"):
+        style_certainty([1], [1], split=Split(MIDPOINT, 4, 4), sem_anxiety=0, sem_avoidance=1)
+    with pytest.raises(StatisticsError, match="has no cuts"):
+        style_certainty([1], [1], split=Split(FISHER), sem_anxiety=1, sem_avoidance=1)
+
+
+def test_rotated_dimensions_by_hand() -> None:
+    found = rotated_dimensions([5, 2, np.nan], [1, 3, 3], anxiety_reference=(3, 1), avoidance_reference=(3, 2))
+    # z anxiety 2 and -1; z avoidance -1 and 0
+    assert found["security"].tolist()[:2] == pytest.approx([-1 / math.sqrt(2), 1 / math.sqrt(2)])
+    assert found["hyperactivation"].tolist()[:2] == pytest.approx([3 / math.sqrt(2), -1 / math.sqrt(2)])
+    assert found.iloc[2].isna().all()
+    with pytest.raises(StatisticsError, match="reference SDs must be above 0"):
+        rotated_dimensions([1], [1], anxiety_reference=(3, 0), avoidance_reference=(3, 1))
+
+
+def test_without_items_the_share_misclassified_is_not_testable() -> None:
+    given = scores([("a", 0, "anxiety", 3), ("a", 0, "avoidance", 3)])
+    found = classify(given, SETTINGS[:1], FORMS, flow=Flow())
+    rows = style_estimates(found, SETTINGS[:1], FORMS, [])
+    assert [(r.analysis, r.estimand, r.note) for r in rows] == [
+        ("styles", "not testable", "ecr_r midpoint: share misclassified by measurement error: the items were not given")
+    ]
