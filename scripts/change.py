@@ -1,7 +1,5 @@
 """Reliable change, transitions, earned security and growth of one study."""
 
-from __future__ import annotations
-
 from attachment_outcomes.change.stage import change_analysis
 from attachment_outcomes.files import read_table, write_table
 from attachment_outcomes.inference.estimate import estimates_frame

@@ -1,7 +1,5 @@
 """Read a study's raw files, stop at anything identifying, and write its canonical tables."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from attachment_outcomes.job import Job, run
@@ -16,7 +14,7 @@ def main(job: Job) -> None:
     folder = Path(job.output.flow).parent
     key = open_key(job.study) if study["open_data"] else secret_key(job.params.id_key_file, results=folder.parents[2])
     with ingest(study, list(job.input.raw), key=key, ranges=job.params.ranges, near=folder) as intake:
-        intake.save({table: getattr(job.output, table) for table in TABLES}, job.output.flow)
+        intake.save({table: getattr(job.output, "answers" if table == "items" else table) for table in TABLES}, job.output.flow)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ def main(job: Job) -> None:
     forms = read_instruments(registry, job.params.overrides)
     flow = Flow()
 
-    matrices = item_matrices(contracts.read(job.input.items, "items"), forms)
+    matrices = item_matrices(contracts.read(job.input.answers, "items"), forms)
     scores = all_scores(matrices, contracts.read(job.input.scores, "scores"), forms, flow=flow)
     styles = classify(scores, settings, forms, flow=flow, registry=registry)
     reliability = reliability_estimates(matrices, forms, ci_level=level)

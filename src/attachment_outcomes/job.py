@@ -12,12 +12,15 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import walk_tb
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from attachment_outcomes.errors import AttachmentOutcomesError
+
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def seed(*parts: object) -> int:
@@ -86,11 +89,7 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
 
 
 def place(error: BaseException) -> str:
-    """Return ``file.py:line in function`` of the innermost frame of an error."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return "an unknown place"
-    code = trace.tb_frame.f_code
-    return f"{Path(code.co_filename).name}:{trace.tb_lineno} in {code.co_name}"
+    """Return ``file.py:line in function`` of the innermost frame of the project's own code."""
+    frames = [(Path(frame.f_code.co_filename), line, frame.f_code.co_name) for frame, line in walk_tb(error.__traceback__)]
+    own = [f for f in frames if f[0].is_relative_to(_PACKAGE)] or frames
+    return f"{own[-1][0].name}:{own[-1][1]} in {own[-1][2]}" if own else "an unknown place"

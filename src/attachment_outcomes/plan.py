@@ -181,6 +181,10 @@ class Plan:
                 raise ConfigError(problem(place, f"no criterion {name!r}; allowed: {', '.join(known)}.{did_you_mean(name, known)}"))
         return {name: known[name] for name in block["criteria"]}
 
+    def rules_of_criteria(self, study: str) -> list[str]:
+        """Return the functions that a study's rupture criteria name, for the fingerprint."""
+        return sorted({criterion["rule"] for criterion in self.criteria(study).values()})
+
     def threshold(self, study: str) -> int:
         """Return the least count that a study's exported tables may show."""
         own = self.studies[study].get("disclosure", {})

@@ -22,7 +22,7 @@ rule rupture:
     benchmark:
         "<benchmarks>/{study}/rupture.tsv"
     params:
-        code=PLAN.code("scripts/rupture.py"),
+        code=lambda wildcards: PLAN.code("scripts/rupture.py", *PLAN.rules_of_criteria(wildcards.study)),
         settings=lambda wildcards: STUDIES[wildcards.study].get("rupture"),
         criteria=lambda wildcards: PLAN.criteria(wildcards.study),
         instruments=lambda wildcards: PLAN.instruments_of(wildcards.study),

@@ -75,8 +75,8 @@ def couple_means(
         raise DataError(
             problem(f"scores, {score}", f"{doubled} people-{occasions}s hold more than one value.", hint="one target only.")
         )
-    first = couples[["couple_id", "person_a"]].merge(values, left_on="person_a", right_on="person")
-    second = couples[["couple_id", "person_b"]].merge(values, left_on="person_b", right_on="person")
+    first = couples[["couple_id", "person_a"]].merge(values, left_on="person_a", right_on="person").drop(columns="person")
+    second = couples[["couple_id", "person_b"]].merge(values, left_on="person_b", right_on="person").drop(columns="person")
     both = first.merge(second, on=["couple_id", "occasion"], suffixes=("_a", "_b"))
     both["mean"] = (both["score_a"] + both["score_b"]) / 2
     return both[["couple_id", "occasion", "mean"]].sort_values(["couple_id", "occasion"], ignore_index=True)
