@@ -1,0 +1,19 @@
+"""Tables, one module each, named as the table; each has ``NEEDS`` (its inputs) and ``build(tables, settings)``."""
+
+from attachment_outcomes.registry import entry_points
+
+# Written out, so that the fingerprint of a script that builds them all follows each.
+BUILDERS = {
+    "audit": "attachment_outcomes.present.tables.audit:build",
+    "claims": "attachment_outcomes.present.tables.claims:build",
+    "concordance": "attachment_outcomes.present.tables.concordance:build",
+    "flow": "attachment_outcomes.present.tables.flow:build",
+    "measures": "attachment_outcomes.present.tables.measures:build",
+    "not_testable": "attachment_outcomes.present.tables.not_testable:build",
+    "reliable_change": "attachment_outcomes.present.tables.reliable_change:build",
+    "rupture": "attachment_outcomes.present.tables.rupture:build",
+    "samples": "attachment_outcomes.present.tables.samples:build",
+    "transitions": "attachment_outcomes.present.tables.transitions:build",
+}
+
+__getattr__, __dir__ = entry_points(__name__, {})

@@ -1,0 +1,65 @@
+"""Each sample's agreement and kappa, and what pooling gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from attachment_outcomes.present.lookup import records, rows_of
+from attachment_outcomes.present.tabulate import Table, cells, estimand_name, make_table
+from attachment_outcomes.present.words import SUPPRESSED, count, first_upper, interval_text, level_text, number, percent
+
+NEEDS = ("sample_statistics", "estimates")
+
+
+def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
+    """Return one row a sample under its system, and the pooled values after them."""
+    samples = tables["sample_statistics"].sort_values(["system", "label"], kind="stable")
+    interval = f"{level_text(settings)} CI"
+    lines = []
+    for row in records(samples):
+        hidden = pd.isna(row["n"])
+        lines.append(
+            {
+                "system": str(row["system"]),
+                "sample": str(row["label"] if isinstance(row["label"], str) and row["label"] else row["sample_id"]),
+                "n": count(row["n"]),
+                "agreement": SUPPRESSED if hidden else percent(row["agreement"], 1),
+                "kappa": SUPPRESSED if hidden else number(row["kappa"], bounded=True),
+                interval: interval_text(row["kappa_ci_low"], row["kappa_ci_high"], "kappa"),
+                "stated kappa": number(row["stated_kappa"], bounded=True) if not pd.isna(row["stated_kappa"]) else "",
+                "remark": "stated kappa differs" if row["differs"] is True or row["differs"] == 1 else "",
+            }
+        )
+    for analysis, word in (("pooled_samples", "pooled"), ("pooled_table", "all tables summed")):
+        for found in rows_of(tables["estimates"], analysis=analysis):
+            if pd.isna(found["estimate"]):
+                continue
+            cell = cells(found, settings)
+            definition = f", {found['definition']}" if found["definition"] else ""
+            lines.append(
+                {
+                    "system": f"{found['outcome']}, {word}",
+                    "sample": f"{first_upper(estimand_name(found))}{definition}",
+                    "n": cell["n"],
+                    "agreement": "" if found["unit"] in ("kappa", "r", "phi") else cell["estimate"],
+                    "kappa": cell["estimate"] if found["unit"] in ("kappa", "r", "phi") else "",
+                    interval: "" if cell[interval] == "—" else cell[interval],
+                    "stated kappa": "",
+                    "remark": str(found["note"]),
+                }
+            )
+    frame = pd.DataFrame(lines).rename(columns={"agreement": "agreement or share", "kappa": "kappa or r"})
+    empty = [c for c in ("stated kappa", "remark") if c in frame and (frame[c] == "").all()]
+    return make_table(
+        frame.drop(columns=empty),
+        name="samples",
+        title="Samples, and what pooling them gives",
+        group="system" if lines else None,
+        notes=[
+            "Summing tables lets large samples dominate and hides differences between them; read the pooled values first",
+            "A stated kappa that differs by more than .005 from that of the sample's own counts is marked",
+        ],
+        empty="There are no samples.",
+    )
