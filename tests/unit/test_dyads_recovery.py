@@ -1,0 +1,256 @@
+"""Recovery of couples, and what it leaves insecure."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attachment_outcomes.dyads.couples import baseline_and_end, couple_means, couple_table
+from attachment_outcomes.dyads.recovery import MISSING_VARIANT, definition
+from attachment_outcomes.dyads.stage import analyse_dyads
+from attachment_outcomes.errors import ConfigError, DataError, StatisticsError
+from attachment_outcomes.inference.estimate import NOT_TESTABLE, estimates_frame
+from attachment_outcomes.inference.reliable_index import Cutoff, Norm, categories, choose_cutoff, reliable_change_index
+from attachment_outcomes.study.contracts import empty, typed
+
+R_DIGITS = 1e-10
+STYLE_COLUMNS = ["person_id", "wave", "session_number", "rater", "name", "primary", "anxiety", "avoidance", "style"]
+SATISFACTION = {
+    "direction": "higher is better",
+    "reliability": [{"value": 0.9, "kind": "alpha"}],
+    "norms": [{"population": "functional", "mean": 114.8, "sd": 17.8}],
+    "cutoffs": [{"value": 100, "inclusive": False}],
+}
+INSTRUMENTS = {"das": {"scales": {"total": SATISFACTION, "other": {"direction": "neutral"}}}}
+SETTINGS = {"satisfaction": "das.total", "scores": []}
+
+
+def couples(*rows):
+    frame = pd.DataFrame([[*r, *[None] * (4 - len(r))] for r in rows], columns=["person_a", "person_b", "family_id", "label"])
+    return typed(frame.assign(kind="couple"), "relations")
+
+
+def scores(rows):
+    frame = pd.DataFrame(rows, columns=["person_id", "wave", "score"])
+    return typed(frame.assign(instrument="das", scale="total", rater="self"), "scores")
+
+
+def styles(rows):
+    frame = pd.DataFrame(rows, columns=["person_id", "wave", "style"])
+    return frame.assign(rater="self", primary=True).reindex(columns=STYLE_COLUMNS)
+
+
+def tables(relations, values, style=()):
+    return {
+        "relations": relations,
+        "scores": scores(values),
+        "classifications": empty("classifications"),
+        "styles": styles(list(style)),
+    }
+
+
+def analyse(given_tables, *, change=None, settings=None):
+    return analyse_dyads(given_tables, settings=SETTINGS if settings is None else settings, change=change, instruments=INSTRUMENTS)
+
+
+def found(out, estimand, *, primary=True):
+    rows = [r for r in out.estimates if r.estimand == estimand and r.primary == primary]
+    assert len(rows) == 1
+    return rows[0]
+
+
+@pytest.fixture(scope="module")
+def reference(root):
+    return json.loads((root / "tests/reference/dyads_reference.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def made_up(reference):
+    k = len(reference["a1"])
+    values = [(f"{who}{i}", wave, reference[f"{who}{wave + 1}"][i]) for i in range(k) for who in "ab" for wave in (0, 1)]
+    return tables(couples(*((f"a{i}", f"b{i}", f"c{i:02d}") for i in range(k))), values)
+
+
+def test_recovery_agrees_with_r(reference, made_up):
+    change = {
+        "outcomes": [
+            {"score": "das.total", "rater": "self", "definitions": [{"name": "c", "cutoff": "c"}, {"name": "b", "cutoff": "b"}]}
+        ]
+    }
+    out = analyse(made_up, change=change)
+    first = out.couples[out.couples["primary"]]
+    np.testing.assert_allclose(first["statistic"], reference["rci"], atol=R_DIGITS)
+    recovered, improved = found(out, "recovered"), found(out, "reliably_improved")
+    assert (recovered.n, recovered.estimate * recovered.n) == pytest.approx((reference["n_distressed"], reference["n_recovered"]))
+    assert [recovered.ci_low, recovered.ci_high] == pytest.approx(reference["recovered_ci"], abs=R_DIGITS)
+    assert (improved.n, improved.estimate * improved.n) == pytest.approx((36, reference["n_improved"]))
+    assert [improved.ci_low, improved.ci_high] == pytest.approx(reference["improved_ci"], abs=R_DIGITS)
+    assert len(out.couples) == 72
+    estimates_frame(out.estimates, study="x")
+
+
+def test_partner_correlation_agrees_with_r(reference, made_up):
+    out = analyse(made_up, settings={**SETTINGS, "scores": ["das.total"]})
+    r = found(out, "correlation")
+    assert (r.estimate, r.p_value, r.n) == pytest.approx((reference["partner_r"], reference["partner_p"], 36), abs=R_DIGITS)
+    assert [r.ci_low, r.ci_high] == pytest.approx(reference["partner_ci"], abs=R_DIGITS)
+
+
+def small():
+    """Return five couples by hand: means 80→120, 80→84, 90→60, 110→130, 85→missing (a partner left)."""
+    before = {"a": (70, 90), "b": (80, 80), "c": (95, 85), "d": (110, 110), "e": (80, 90)}
+    after = {"a": (120, 120), "b": (84, 84), "c": (60, 60), "d": (130, 130), "e": (130, None)}
+    values = [(f"{c}{i}", wave, s) for wave, at in ((0, before), (3, after)) for c, pair in at.items() for i, s in enumerate(pair)]
+    return couples(*((f"{c}0", f"{c}1", c) for c in before)), values
+
+
+def test_categories_by_hand():
+    # SD of 80, 80, 90, 110 is 14.14; with r .9 the standard error of a difference is 6.32, and 12.4 points are reliable.
+    out = analyse(tables(*small()))
+    told = out.couples.set_index("couple_id")
+    assert told["category"].fillna("").tolist() == ["recovered", "unchanged", "deteriorated", "improved", ""]
+    assert told["clinical_at_baseline"].to_dict() == {"a": True, "b": True, "c": True, "d": False, "e": True}
+    assert told.loc["a", "statistic"] == pytest.approx(40 / (math.sqrt(200) * math.sqrt(0.2)))
+    assert (found(out, "recovered").estimate, found(out, "recovered").n) == (1 / 3, 3)
+    assert (found(out, "reliably_improved").estimate, found(out, "reliably_improved").n) == (2 / 4, 4)
+    assert (found(out, "recovered", primary=False).estimate, found(out, "recovered", primary=False).n) == (1 / 4, 4)
+    assert found(out, "reliably_improved", primary=False).estimate == 2 / 5
+    assert MISSING_VARIANT in found(out, "recovered", primary=False).definition
+    flow = out.flow.frame()
+    assert flow.loc[flow["reason"] == "no later occasion with both partners' scores", ["n_in", "n_out"]].to_numpy().tolist() == [
+        [5, 4]
+    ]
+
+
+def test_recovered_couples_with_an_insecure_partner():
+    relations, values = small()
+    values += [(f"b{i}", 4, 130) for i in range(2)]  # now couple b recovers too
+    style = [("a0", 3, "secure"), ("a1", 0, "secure"), ("a1", 3, "dismissing"), ("b0", 3, "secure"), ("b1", 3, "boundary")]
+    settings = {**SETTINGS, "individual": "styles"}
+    out = analyse(tables(relations, values, style), settings=settings)
+    row = found(out, "recovered_still_insecure")
+    assert (row.estimate, row.n) == (1.0, 1)
+    flow = out.flow.frame()
+    assert flow.loc[flow["step"] == "recovered couples with both styles", ["n_in", "n_out"]].to_numpy().tolist() == [[2, 1]]
+    nobody = analyse(tables(relations, values), settings=settings)
+    assert any(r.analysis == "couple_individual" and "styles at the end" in r.note for r in nobody.estimates)
+
+
+def test_the_first_and_last_occasion_are_those_of_both_partners():
+    relations = couples(["a", "b"])
+    values = [("a", 0, 80), ("a", 1, 84), ("b", 1, 90), ("a", 2, 100), ("b", 2, 110), ("b", 3, 120)]
+    pairs = couple_table(relations)
+    means = couple_means(pairs, scores(values), score="das.total")
+    assert means["mean"].tolist() == [87, 105]
+    assert baseline_and_end(pairs, means)[["pre", "post"]].to_numpy().tolist() == [[87, 105]]
+    assert baseline_and_end(pairs, means, baseline=2)[["pre"]].to_numpy().tolist() == [[105]]
+    assert math.isnan(baseline_and_end(pairs, means, baseline=2)["post"].iloc[0])
+    assert pairs["couple_id"].tolist() == ["a+b"]
+
+
+def test_what_cannot_be_told_is_a_row():
+    relations, values = small()
+    none = analyse_dyads(tables(relations, values), settings=None, change=None, instruments={})
+    assert [r.analysis for r in none.estimates] == [
+        "couple_recovery",
+        "couple_individual",
+        "couple_concordance",
+        "couple_correlation",
+    ]
+    lonely = analyse(tables(empty("relations"), values))
+    assert {r.note for r in lonely.estimates} == {"the relations table holds no couple"}
+    few = analyse(tables(relations, values[:2]))
+    assert "0 couples have both" in few.estimates[0].note
+    neutral = analyse(tables(relations, values), settings={**SETTINGS, "satisfaction": "das.other"})
+    assert all(r.estimand == NOT_TESTABLE for r in neutral.estimates)
+    flat = analyse(tables(relations, [(p, w, 90) for p, w, _ in values]))
+    assert "same mean at baseline" in flat.estimates[0].note
+    uncut = analyse(
+        tables(relations, values), change={"outcomes": [{"score": "das.total", "definitions": [{"name": "n", "cutoff": "none"}]}]}
+    )
+    assert [r.note for r in uncut.estimates if r.estimand == NOT_TESTABLE and r.definition == "n"] == [
+        "recovered: the definition has no cutoff"
+    ]
+    for out in (none, lonely, few, neutral, flat, uncut):
+        estimates_frame(out.estimates, study="x")
+
+
+@pytest.mark.parametrize(
+    ("relations", "message"),
+    [
+        (couples(["a", "a"]), r"their own partner in row 1\."),
+        (couples(["a", "b"], ["b", "a"]), r"two couples in rows 1, 2\."),
+        (couples(["a", "b"], ["c", "d"], ["a", "e"]), r"two couples in rows 1, 3\."),
+    ],
+)
+def test_impossible_couples_are_refused(relations, message):
+    with pytest.raises(DataError, match=message):
+        couple_table(relations)
+
+
+def test_bad_input_is_refused():
+    relations, values = small()
+    with pytest.raises(DataError, match="hold more than one value"):
+        couple_means(couple_table(relations), scores([("a0", 0, 1), ("a0", 0, 2)]), score="das.total")
+    for name, message in (("dass.total", "no instrument 'dass'"), ("das.totl", "Did you mean 'total'")):
+        with pytest.raises(ConfigError, match=message):
+            analyse(tables(relations, values), settings={**SETTINGS, "satisfaction": name})
+
+
+def test_definitions_are_filled_from_the_instrument():
+    rule = definition({"sd": "reference", "reliability": 0.8}, SATISFACTION)
+    assert (rule.sd, rule.reliability, rule.kind, rule.name) == (17.8, 0.8, "auto", "JT, cutoff auto")
+    assert "no reliability" in definition({}, {"direction": "higher is better"}).why_not
+    assert "no reference sample" in definition({"sd": "reference", "reliability": 0.8}, {"direction": "higher is worse"}).why_not
+
+
+def test_the_index_of_jacobson_and_truax_1991():
+    # Their worked example: M1 40, M0 60, SD 7.5, r .80; 32.5 to 47.5 gives 3.16; cutoffs 55, 45 and 50.
+    assert round(float(reliable_change_index([32.5], [47.5], sd=7.5, reliability=0.8)[0]), 3) == 3.162
+    norms = {"clinical": Norm(40, 7.5), "functional": Norm(60, 7.5), "higher_is_better": True}
+    assert [choose_cutoff(kind, **norms).value for kind in "abc"] == [55, 45, 50]
+    assert choose_cutoff("auto", **norms).kind == "c"
+    apart = choose_cutoff("auto", clinical=Norm(40, 2), functional=Norm(60, 2), higher_is_better=True)
+    assert (apart.kind, apart.value) == ("b", 56)
+    own = Cutoff(10, "instrument", inclusive=True)
+    assert choose_cutoff("auto", functional=Norm(5, 2), instrument=own, higher_is_better=False) is own
+    assert choose_cutoff("auto", higher_is_better=True) is None
+    assert choose_cutoff("none", **norms) is None
+
+
+def test_a_score_at_the_cutoff():
+    # Not inclusive: neither clinical nor functional. Inclusive (caseness): clinical.
+    strict, caseness = Cutoff(10, "instrument"), Cutoff(10, "instrument", inclusive=True)
+    given = {"sd": 2.0, "reliability": 0.8, "higher_is_better": False}
+    assert categories([10.0], [2.0], cutoff=strict, **given).tolist() == ["improved"]
+    assert categories([10.0], [2.0], cutoff=caseness, **given).tolist() == ["recovered"]
+    assert categories([14.0], [10.0], cutoff=strict, **given).tolist() == ["improved"]
+    assert categories([2.0, 11.0, 9.0, np.nan], [14.0, 9.5, 9.5, 3.0], cutoff=strict, **given).tolist() == [
+        "harmed", "crossed without reliable change", "unchanged", None,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sd": 0, "reliability": 0.8}, "SD of 0"),
+        ({"sd": 1, "reliability": 1}, "reliability of 1"),
+        ({"sd": math.nan, "reliability": 0.5}, "SD of nan"),
+    ],
+)
+def test_impossible_errors_are_refused(settings, message):
+    with pytest.raises(StatisticsError, match=message):
+        reliable_change_index([1], [2], **settings)
+
+
+def test_impossible_cutoffs_are_refused():
+    with pytest.raises(StatisticsError, match="'c' needs both norms"):
+        choose_cutoff("c", clinical=Norm(1, 1), higher_is_better=True)
+    with pytest.raises(StatisticsError, match="Did you mean 'auto'"):
+        choose_cutoff("atuo", higher_is_better=True)
+    with pytest.raises(StatisticsError, match="pairs of scores"):
+        reliable_change_index([1, 2], [2], sd=1, reliability=0.5)
