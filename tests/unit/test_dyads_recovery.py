@@ -203,7 +203,10 @@ def test_bad_input_is_refused():
 
 def test_definitions_are_filled_from_the_instrument():
     rule = definition({"sd": "reference", "reliability": 0.8}, SATISFACTION)
-    assert (rule.sd, rule.reliability, rule.kind, rule.name) == (17.8, 0.8, "auto", "JT, cutoff auto")
+    assert (rule.sd, rule.reliability, rule.kind) == (17.8, 0.8, "auto")
+    assert rule.unchecked == ("functional norm", "reliability")
+    assert definition({"reliability": 0.8, "verified": True, "cutoff": "none"}, SATISFACTION).unchecked == ("functional norm",)
+    assert "assessed by JT only" in definition({"method": "HA"}, SATISFACTION).why_not
     assert "no reliability" in definition({}, {"direction": "higher is better"}).why_not
     assert "no reference sample" in definition({"sd": "reference", "reliability": 0.8}, {"direction": "higher is worse"}).why_not
 

@@ -37,6 +37,7 @@ from attachment_outcomes.inference.reliable_index import (
 
 RECOVERY, INDIVIDUAL = "couple_recovery", "couple_individual"
 NEUTRAL = "neutral"
+METHOD = "JT"
 HIGHER_IS_BETTER = "higher is better"
 MISSING_VARIANT = "couples without an end counted as not recovered"
 SECURE, UNSURE = "secure", "boundary"
@@ -48,7 +49,10 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Definition:
-    """One definition of a couple's change, resolved from the study's settings and the instrument; ``why_not`` if it cannot be."""
+    """One definition of a couple's change: the study's entry, filled up from the instrument; ``why_not`` if it cannot be used.
+
+    Without ``sd`` the SD of the couple means before treatment is taken, without ``clinical`` their mean and SD.
+    """
 
     name: str
     reliability: float
@@ -58,53 +62,73 @@ class Definition:
     functional: Norm | None
     instrument: Cutoff | None
     higher_is_better: bool
+    unchecked: tuple[str, ...] = ()
     why_not: str = ""
 
 
 def definition(given: Mapping[str, Any], scale: Mapping[str, Any]) -> Definition:
     """Return a definition of change from the study's entry, filled up from the instrument's scale.
 
-    The first reliability, the first norm of each population and the first cutoff of the instrument are its defaults.
-    ``sd: reference`` means the SD of the clinical norm, or else of the functional one.
+    The first reliability, the first functional norm and the first cutoff of the instrument are its defaults; the
+    instrument's clinical norm is used with ``sd: reference`` only, whose SD is that of the clinical norm, or else of the
+    functional one. What was recalled and not checked in its source is named in ``unchecked``.
     """
-    norms = {n["population"]: n for n in reversed(scale.get("norms", []))}
-
-    def norm(name: str) -> Norm | None:
-        found = given.get(name) or norms.get(name)
-        return Norm(float(found["mean"]), float(found["sd"])) if found else None
-
-    reliabilities = scale.get("reliability", [])
-    reliability = given.get("reliability") or (reliabilities[0]["value"] if reliabilities else math.nan)
-    cutoffs = scale.get("cutoffs", [])
-    own = Cutoff(float(cutoffs[0]["value"]), "instrument", bool(cutoffs[0]["inclusive"])) if cutoffs else None
-    clinical, functional = norm("clinical"), norm("functional")
-    kind = given.get("cutoff", "auto")
+    unchecked: list[str] = []
     reference = given.get("sd", "sample") == "reference"
-    reference_norm = clinical or functional
-    sd = reference_norm.sd if reference and reference_norm is not None else None
+    published: dict[str, Mapping[str, Any]] = {}
+    for entry in scale.get("norms", []):
+        published.setdefault(entry["population"], entry)
+
+    def taken(what: str, own: Any, default: Mapping[str, Any] | None) -> Any:
+        """Return the study's own number, else the instrument's, and note it where it is not verified."""
+        found, source = (own, given) if own is not None else (default, default)
+        if found is not None and source is not None and not source.get("verified", False):
+            unchecked.append(what)
+        return found
+
+    clinical = taken("clinical norm", given.get("clinical"), published.get("clinical") if reference else None)
+    functional = taken("functional norm", given.get("functional"), published.get("functional"))
+    reliability = taken("reliability", given.get("reliability"), next(iter(scale.get("reliability", [])), None))
+    if isinstance(reliability, Mapping):
+        reliability = reliability["value"]
+    kind = str(given.get("cutoff", "auto"))
+    cutoff = None
+    if kind == "instrument" or (kind == "auto" and functional is None):
+        cutoff = taken("cutoff", None, next(iter(scale.get("cutoffs", [])), None))
+    norms = [None if n is None else Norm(float(n["mean"]), float(n["sd"])) for n in (clinical, functional)]
+    known = norms[0] or norms[1]
     why_not = ""
     if scale.get("direction", NEUTRAL) == NEUTRAL:
         why_not = "the scale has no better end"
-    elif math.isnan(reliability):
+    elif given.get("method", METHOD) != METHOD:
+        why_not = f"couple means are assessed by {METHOD} only, not by {given['method']}"
+    elif reliability is None:
         why_not = "no reliability is given, by the study or the instrument"
-    elif reference and sd is None:
+    elif reference and known is None:
         why_not = "no reference sample is given, by the study or the instrument"
     return Definition(
-        given.get("name") or f"{given.get('method', 'JT')}, cutoff {kind}", float(reliability), sd, kind, clinical, functional,
-        own, scale.get("direction") == HIGHER_IS_BETTER, why_not,
-    )  # fmt: skip
+        name=str(given.get("name", "")),
+        reliability=math.nan if reliability is None else float(reliability),
+        sd=known.sd if reference and known is not None else None,
+        kind=kind,
+        clinical=norms[0],
+        functional=norms[1],
+        instrument=None if cutoff is None else Cutoff(float(cutoff["value"]), "instrument", bool(cutoff["inclusive"])),
+        higher_is_better=scale.get("direction") == HIGHER_IS_BETTER,
+        unchecked=tuple(unchecked),
+        why_not=why_not,
+    )
 
 
 def couple_change(couples: pd.DataFrame, rule: Definition, *, outcome: str, primary: bool) -> tuple[pd.DataFrame, Cutoff | None]:
-    """Return each couple's change and category by one definition: ``COLUMNS``.
+    """Return each couple's change and category by one definition (``COLUMNS``), and the cutoff that was used.
 
     Parameters
     ----------
     couples : DataFrame
         couple_id, person_a, person_b, pre, post (couple means in score points; missing stays missing).
     rule : Definition
-        Reliability, SD (without one that of the couple means before treatment, of couples with both) and cutoff. Cutoffs a
-        and c, asked for without a clinical norm, take the mean and SD of the couple means before treatment.
+        From :func:`definition`. What is taken from the couple means is taken from couples with both.
     outcome : str
         Name of the score.
     primary : bool
@@ -113,23 +137,26 @@ def couple_change(couples: pd.DataFrame, rule: Definition, *, outcome: str, prim
     Raises
     ------
     StatisticsError
-        If fewer than two couples have both means and no SD is given, or the couple means do not vary.
+        If fewer than two couples have both means, the couple means do not vary where their SD is needed, or the cutoff
+        asked for cannot be made.
     """
     pre, post = couples["pre"].to_numpy(dtype=float), couples["post"].to_numpy(dtype=float)
     both = ~(np.isnan(pre) | np.isnan(post))
-    if both.sum() < 2 and (rule.sd is None or (rule.kind in ("a", "c") and rule.clinical is None)):
-        raise StatisticsError(problem(outcome, f"{int(both.sum())} couples have both means; an SD needs 2.", hint="give norms."))
-    clinical = rule.clinical
-    if clinical is None and rule.kind in ("a", "c"):
-        clinical = Norm(float(pre[both].mean()), float(pre[both].std(ddof=1)))
+    if both.sum() < 2:
+        raise StatisticsError(problem(outcome, f"{int(both.sum())} couples have both means; allowed: 2 or more."))
+    own = Norm(float(pre[both].mean()), float(pre[both].std(ddof=1)))
     cutoff = choose_cutoff(
-        rule.kind, clinical=clinical, functional=rule.functional, instrument=rule.instrument, higher_is_better=rule.higher_is_better
+        rule.kind,
+        clinical=rule.clinical or own,
+        functional=rule.functional,
+        instrument=rule.instrument,
+        higher_is_better=rule.higher_is_better,
     )
-    sd = float(pre[both].std(ddof=1)) if rule.sd is None else rule.sd
+    sd = own.sd if rule.sd is None else rule.sd
     category = categories(pre, post, sd=sd, reliability=rule.reliability, cutoff=cutoff, higher_is_better=rule.higher_is_better)
     out = couples[["couple_id", "person_a", "person_b"]].assign(
         outcome=outcome,
-        definition=rule.name,
+        definition=rule.name or (METHOD if cutoff is None else f"{METHOD} cutoff {cutoff.kind}"),
         primary=primary,
         pre=pre,
         post=post,
@@ -152,7 +179,9 @@ def couple_frame(frames: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
     return whole[COLUMNS].astype({c: kinds.get(c, "str") for c in COLUMNS})
 
 
-def recovery_rates(changes: pd.DataFrame, *, cutoff: Cutoff | None, ci_level: float = CI_LEVEL, flow: Flow) -> list[Estimate]:
+def recovery_rates(
+    changes: pd.DataFrame, *, cutoff: Cutoff | None, flow: Flow, unchecked: Sequence[str] = (), ci_level: float = CI_LEVEL
+) -> list[Estimate]:
     """Estimate the share of distressed couples that recovered and of all couples that reliably improved.
 
     Parameters
@@ -161,10 +190,12 @@ def recovery_rates(changes: pd.DataFrame, *, cutoff: Cutoff | None, ci_level: fl
         From :func:`couple_change`, one definition.
     cutoff : Cutoff or None
         Without one recovery is not testable.
-    ci_level : float
-        Confidence level of Wilson's interval.
     flow : Flow
         Takes the couples left out.
+    unchecked : sequence of str
+        Numbers behind the definition that were recalled and not checked, for ``note``.
+    ci_level : float
+        Confidence level of Wilson's interval.
 
     Returns
     -------
@@ -183,6 +214,7 @@ def recovery_rates(changes: pd.DataFrame, *, cutoff: Cutoff | None, ci_level: fl
     if cutoff is not None:
         reason = "not distressed at baseline (counts for improvement, not for recovery)"
         flow.add(step, int((started & ended).sum()), int((distressed & ended).sum()), reason, unit="couples")
+    note = "n counts couples" + (f"; recalled, not checked: {', '.join(unchecked)}" if unchecked else "")
     recovered = changes["category"] == RECOVERED
     improved = changes["category"].isin([IMPROVED, RECOVERED])
 
@@ -194,7 +226,7 @@ def recovery_rates(changes: pd.DataFrame, *, cutoff: Cutoff | None, ci_level: fl
         return Estimate(
             analysis=RECOVERY, estimand=estimand, outcome=outcome, definition=label, primary=main, estimate=found.estimate,
             std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, ci_level=ci_level, n=n, n_clusters=n,
-            unit="proportion", direction="higher is better", method="Wilson", note="n counts couples",
+            unit="proportion", direction="higher is better", method="Wilson", note=note,
         )  # fmt: skip
 
     out = []

@@ -126,7 +126,7 @@ def _recovery(
             estimates.append(replace(not_testable(RECOVERY, reason, outcome=outcome), definition=rule.name))
             continue
         found, cutoff = couple_change(pairs, rule, outcome=outcome, primary=position == 0)
-        estimates += recovery_rates(found, cutoff=cutoff, ci_level=ci_level, flow=out.flow)
+        estimates += recovery_rates(found, cutoff=cutoff, flow=out.flow, unchecked=rule.unchecked, ci_level=ci_level)
         frames.append(found)
     out.couples = couple_frame(frames)
     main = out.couples[out.couples["primary"]]
