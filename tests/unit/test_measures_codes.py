@@ -52,7 +52,7 @@ def test_codes_that_are_unknown_or_leave_the_class_open_are_refused(code: str) -
 
 @pytest.mark.parametrize("code", ["A/C", "B/D", "B5", "U", "F"])
 def test_codes_of_the_strange_situation_are_its_own(code: str) -> None:
-    with pytest.raises(DataError, match="allowed: A, B, C, D, CC, D/A, D/B, D/C, secure, insecure"):
+    with pytest.raises(DataError, match=r"allowed: A, B, C, D, CC, D/A, D/B, D/C, secure, insecure"):
         read_class(code, system="SSP", way=FOUR)
 
 
@@ -101,9 +101,9 @@ def test_columns_that_contradict_each_other_are_refused(row: dict[str, str], mes
 
 
 def test_an_unknown_system_or_way_is_refused_with_what_is_allowed() -> None:
-    with pytest.raises(ConfigError, match="found 'AIA'; allowed: AAI, SSP"):
+    with pytest.raises(ConfigError, match=r"found 'AIA'; allowed: AAI, SSP"):
         classes(FRAME, system="AIA", way=FOUR)
-    with pytest.raises(ConfigError, match="found '3 way'; allowed: 4-way; 3-way; .*Did you mean '3-way'"):
+    with pytest.raises(ConfigError, match=r"found '3 way'; allowed: 4-way; 3-way; .*Did you mean '3-way'"):
         classes(FRAME, system="AAI", way="3 way")
 
 

@@ -75,7 +75,9 @@ def test_examples_notice_every_reversed_item(key: str) -> None:
 @pytest.mark.parametrize("key", KEYS)
 def test_every_key_of_the_file_carries_a_comment(key: str, root: Path) -> None:
     lines = (root / "config" / "instruments" / f"{key}.yaml").read_text(encoding="utf-8").splitlines()
-    bare = [n for n, line in enumerate(lines, start=1) if re.match(r"\s*(- )?[a-z_0-9]*[a-z_][a-z_0-9]*:", line) and "  # " not in line]
+    bare = [
+        n for n, line in enumerate(lines, start=1) if re.match(r"\s*(- )?[a-z_0-9]*[a-z_][a-z_0-9]*:", line) and "  # " not in line
+    ]
     assert not bare, f"config/instruments/{key}.yaml: lines {bare} have no comment saying what the key means or why it is so."
 
 
@@ -179,7 +181,9 @@ def test_an_unknown_key_of_the_file_is_named_with_a_suggestion() -> None:
 
 
 def test_a_study_form_changes_range_items_and_tolerance() -> None:
-    form = read_instrument("ecr", override={"range": [1, 5], "items": {"anxiety": ["2", 4, 6, 8, 10, 22]}, "reason": "a short web form"})
+    form = read_instrument(
+        "ecr", override={"range": [1, 5], "items": {"anxiety": ["2", 4, 6, 8, 10, 22]}, "reason": "a short web form"}
+    )
     anxiety = form.scales["anxiety"]
     assert (form.low, form.high, form.own_range) == (1, 5, True)
     assert (anxiety.items, sorted(anxiety.reverse), anxiety.max_missing) == ((2, 4, 6, 8, 10, 22), [22], 1)  # 3 of 18 is 1 of 6
@@ -211,16 +215,16 @@ def test_an_impossible_study_form_is_refused(override: dict[str, Any], message: 
 
 
 def test_a_form_of_an_instrument_that_is_not_used_is_refused() -> None:
-    with pytest.raises(ConfigError, match="no instrument 'ecrr'.*Did you mean 'ecr'"):
+    with pytest.raises(ConfigError, match=r"no instrument 'ecrr'.*Did you mean 'ecr'"):
         read_instruments({"ecr": load_instrument("ecr")}, {"ecrr": {"range": [1, 5]}})
 
 
 def test_a_score_name_is_looked_up_with_suggestions() -> None:
     forms = read_instruments({"ecr": load_instrument("ecr")})
     assert split_score("ecr.anxiety", forms)[1].key == "anxiety"
-    with pytest.raises(ConfigError, match="no scale 'anxity'; it has anxiety, avoidance. Did you mean 'anxiety'"):
+    with pytest.raises(ConfigError, match=r"no scale 'anxity'; it has anxiety, avoidance. Did you mean 'anxiety'"):
         split_score("ecr.anxity", forms)
-    with pytest.raises(ConfigError, match="no instrument 'phq9'"):
+    with pytest.raises(ConfigError, match=r"no instrument 'phq9'"):
         split_score("phq9.total", forms)
 
 

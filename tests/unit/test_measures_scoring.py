@@ -60,7 +60,9 @@ def test_wide_columns_can_be_named() -> None:
 
 
 def test_rows_may_come_in_any_order_and_waves_stay_apart() -> None:
-    rows = pd.concat([answers("p1", PHQ, "phq9", wave=1), answers("p1", dict.fromkeys(range(1, 10), 0), "phq9"), answers("p2", PHQ, "phq9")])
+    rows = pd.concat(
+        [answers("p1", PHQ, "phq9", wave=1), answers("p1", dict.fromkeys(range(1, 10), 0), "phq9"), answers("p2", PHQ, "phq9")]
+    )
     found = score(rows.sample(frac=1, random_state=1), instrument="phq9").set_index(["person_id", "wave"])["score"]
     assert found.to_dict() == {("p1", 0): 0, ("p1", 1): 14, ("p2", 0): 14}
 
@@ -94,7 +96,10 @@ RS = {1: 6, 2: 7, 3: 6, 4: 5, 5: 2, 6: 2, 7: 3, 8: 4, 9: 5}  # avoidance 2, anxi
 
 
 def test_ecr_rs_global_is_the_mean_over_targets() -> None:
-    mother, father = answers("p", RS, "ecr_rs", about_person_id="m"), answers("p", {**RS, 7: 6, 8: 6, 9: 6}, "ecr_rs", about_person_id="f")
+    mother, father = (
+        answers("p", RS, "ecr_rs", about_person_id="m"),
+        answers("p", {**RS, 7: 6, 8: 6, 9: 6}, "ecr_rs", about_person_id="f"),
+    )
     not_asked = answers("p", dict.fromkeys(RS, NAN), "ecr_rs", about_person_id="x")
     flow = Flow()
     found = score(pd.concat([mother, father, not_asked]), instrument="ecr_rs", flow=flow)
@@ -102,7 +107,13 @@ def test_ecr_rs_global_is_the_mean_over_targets() -> None:
     assert (overall["score"], overall["n_items"], overall["n_answered"]) == (5, 2, 2)  # (4 + 6) / 2; the third was not asked about
     assert pd.isna(overall["about_person_id"])
     assert found.loc[found["scale"] == "global_avoidance", "score"].tolist() == [2]
-    assert ("ecr_rs.global_anxiety: targets asked about", 3, 2, "no item answered about this person", "questionnaires") in flow.lines
+    assert (
+        "ecr_rs.global_anxiety: targets asked about",
+        3,
+        2,
+        "no item answered about this person",
+        "questionnaires",
+    ) in flow.lines
 
 
 def test_ecr_rs_global_is_refused_when_a_target_has_no_score() -> None:
@@ -159,7 +170,7 @@ def test_an_item_of_another_instrument_is_refused() -> None:
 
 
 def test_items_that_no_scale_uses_are_let_be() -> None:
-    given = {i: 4.0 for i in (1, 4, 6, 8, 10, 2, 3, 5, 9, 12, 7)}
+    given = dict.fromkeys((1, 4, 6, 8, 10, 2, 3, 5, 9, 12, 7), 4.0)
     found = score(answers("p", given, "erep"), instrument="erep").set_index("scale")["score"]
     assert found.to_dict() == {"anxiety": 4, "avoidance": 4}
 
@@ -177,7 +188,7 @@ def test_an_answer_without_a_value_in_the_recoding_is_refused() -> None:
 
 def test_a_scale_whose_items_were_not_given_is_counted_and_left_out() -> None:
     flow = Flow()
-    found = score(answers("p", {i: 3 for i in range(2, 37, 2)}, "ecr"), instrument="ecr", flow=flow)
+    found = score(answers("p", dict.fromkeys(range(2, 37, 2), 3), "ecr"), instrument="ecr", flow=flow)
     assert found["scale"].tolist() == ["anxiety"]
     assert ("ecr.avoidance: given", 1, 0, "none of the scale's items is in the data", "questionnaires") in flow.lines
 
@@ -207,7 +218,10 @@ def test_the_same_score_imported_and_made_from_items_is_refused() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"instrument": "dass", "scale": "total", "score": 1}, "scores.instrument: an instrument that the study's YAML does not name"),
+        (
+            {"instrument": "dass", "scale": "total", "score": 1},
+            "scores.instrument: an instrument that the study's YAML does not name",
+        ),
         ({"instrument": "das", "scale": "total", "score": 152}, "scores of das.total: outside 0 to 151 in row 1"),
     ],
 )

@@ -60,15 +60,17 @@ def test_midpoint_follows_the_range_in_use() -> None:
 
 def test_norm_mean_is_the_functional_norm_and_only_for_its_own_range() -> None:
     assert find_split(NORM_MEAN, **sides("ecr_r"), registry=REGISTRY) == Split(NORM_MEAN, 3.56, 2.92)
-    with pytest.raises(ConfigError, match="ecr.anxiety, rule 'norm mean': the instrument has no functional norm"):
+    with pytest.raises(ConfigError, match=r"ecr.anxiety, rule 'norm mean': the instrument has no functional norm"):
         find_split(NORM_MEAN, **sides("ecr"), registry=REGISTRY)
-    with pytest.raises(ConfigError, match="its own range of answers, to which the norm does not apply"):
+    with pytest.raises(ConfigError, match=r"its own range of answers, to which the norm does not apply"):
         find_split(NORM_MEAN, **sides("ecr_r", {"range": [1, 5]}), registry=REGISTRY)
 
 
 @pytest.mark.parametrize(("key", "override"), [("ecr_r", None), ("ecr", {"range": [1, 5]})])
 def test_fisher_functions_are_refused_for_other_instruments_and_ranges(key: str, override: dict[str, object] | None) -> None:
-    with pytest.raises(ConfigError, match=rf"styles of {key}.anxiety, rule 'fisher functions'.*ecr.anxiety with answers from 1 to 7"):
+    with pytest.raises(
+        ConfigError, match=rf"styles of {key}.anxiety, rule 'fisher functions'.*ecr.anxiety with answers from 1 to 7"
+    ):
         find_split(FISHER, **sides(key, override))
     assert find_split(FISHER, **sides("ecr")).rule == FISHER
 
@@ -76,12 +78,12 @@ def test_fisher_functions_are_refused_for_other_instruments_and_ranges(key: str,
 def test_a_scale_without_a_direction_gives_no_styles() -> None:
     forms = read_instruments({"aas": REGISTRY["aas"]})
     anxiety, dependency = (split_score(f"aas.{s}", forms) for s in ("anxiety", "dependency"))
-    with pytest.raises(ConfigError, match="aas.dependency: its direction is 'neutral'; styles need 'higher is worse'"):
+    with pytest.raises(ConfigError, match=r"aas.dependency: its direction is 'neutral'; styles need 'higher is worse'"):
         find_split(MIDPOINT, anxiety=anxiety, avoidance=dependency)
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ConfigError, match="found 'median'; allowed: midpoint, norm mean, fisher functions"):
+    with pytest.raises(ConfigError, match=r"found 'median'; allowed: midpoint, norm mean, fisher functions"):
         find_split("median", **sides("ecr"))
 
 
@@ -98,11 +100,22 @@ FORMS = read_instruments({"ecr_r": REGISTRY["ecr_r"], "ecr_rs": REGISTRY["ecr_rs
 
 
 def test_the_styles_table_has_a_row_a_person_occasion_and_rule_and_counts_the_rest() -> None:
-    given = scores([("a", 0, "anxiety", 3.8), ("a", 0, "avoidance", 3.0), ("b", 0, "anxiety", 4), ("b", 0, "avoidance", 2), ("c", 1, "anxiety", 2)])
+    given = scores(
+        [
+            ("a", 0, "anxiety", 3.8),
+            ("a", 0, "avoidance", 3.0),
+            ("b", 0, "anxiety", 4),
+            ("b", 0, "avoidance", 2),
+            ("c", 1, "anxiety", 2),
+        ]
+    )
     flow = Flow()
     found = classify(given, SETTINGS, FORMS, flow=flow, registry=REGISTRY)
     assert list(found.columns) == COLUMNS
-    shown = {(p, n): (s, first) for p, n, s, first in found[["person_id", "name", "style", "primary"]].fillna("-").itertuples(index=False)}
+    shown = {
+        (p, n): (s, first)
+        for p, n, s, first in found[["person_id", "name", "style", "primary"]].fillna("-").itertuples(index=False)
+    }
     assert shown == {
         ("a", "ecr_r midpoint"): ("secure", True),
         ("b", "ecr_r midpoint"): ("boundary", True),
@@ -121,21 +134,25 @@ def test_no_settings_give_an_empty_table_with_types() -> None:
 
 
 def test_two_classifications_of_one_name_are_refused() -> None:
-    with pytest.raises(ConfigError, match="two classifications would be called 'ecr_r midpoint'"):
+    with pytest.raises(ConfigError, match=r"two classifications would be called 'ecr_r midpoint'"):
         classify(scores([]), [SETTINGS[0], SETTINGS[0]], FORMS, flow=Flow())
 
 
 def test_scores_about_several_people_give_no_style() -> None:
     given = scores([("a", 0, "anxiety", 3)] * 2).assign(instrument="ecr_rs", about_person_id=["m", "f"])
     setting = {"anxiety": "ecr_rs.anxiety", "avoidance": "ecr_rs.avoidance"}
-    with pytest.raises(DataError, match="several scores at one occasion.*Hint: use the scale that averages over targets"):
+    with pytest.raises(DataError, match=r"several scores at one occasion.*Hint: use the scale that averages over targets"):
         classify(typed(given, "scores"), [setting], FORMS, flow=Flow())
 
 
 def test_certainty_matches_r(root: Path) -> None:
     for case in json.loads((root / "tests" / "reference" / "measures_alpha.json").read_text(encoding="utf-8"))["certainty"]:
         found = style_certainty(
-            [case["anxiety"]], [case["avoidance"]], split=Split(MIDPOINT, 4, 4), sem_anxiety=case["sem_anxiety"], sem_avoidance=case["sem_avoidance"]
+            [case["anxiety"]],
+            [case["avoidance"]],
+            split=Split(MIDPOINT, 4, 4),
+            sem_anxiety=case["sem_anxiety"],
+            sem_avoidance=case["sem_avoidance"],
         ).iloc[0]
         for style in ("secure", "preoccupied", "dismissing", "fearful"):
             assert found[style] == pytest.approx(case[style], abs=R_TOLERANCE)
@@ -151,9 +168,9 @@ def test_certainty_at_a_cut_missing_scores_and_impossible_errors() -> None:
     found = style_certainty([4, np.nan], [2, 2], split=Split(MIDPOINT, 4, 4), sem_anxiety=0.4, sem_avoidance=0.4)
     assert found["misclassified"].isna().all()
     assert found["secure"].isna().tolist() == [False, True]
-    with pytest.raises(StatisticsError, match="must be above 0"):
+    with pytest.raises(StatisticsError, match=r"must be above 0"):
         style_certainty([1], [1], split=Split(MIDPOINT, 4, 4), sem_anxiety=0, sem_avoidance=1)
-    with pytest.raises(StatisticsError, match="has no cuts"):
+    with pytest.raises(StatisticsError, match=r"has no cuts"):
         style_certainty([1], [1], split=Split(FISHER), sem_anxiety=1, sem_avoidance=1)
 
 
@@ -163,7 +180,7 @@ def test_rotated_dimensions_by_hand() -> None:
     assert found["security"].tolist()[:2] == pytest.approx([-1 / math.sqrt(2), 1 / math.sqrt(2)])
     assert found["hyperactivation"].tolist()[:2] == pytest.approx([3 / math.sqrt(2), -1 / math.sqrt(2)])
     assert found.iloc[2].isna().all()
-    with pytest.raises(StatisticsError, match="reference SDs must be above 0"):
+    with pytest.raises(StatisticsError, match=r"reference SDs must be above 0"):
         rotated_dimensions([1], [1], anxiety_reference=(3, 0), avoidance_reference=(3, 1))
 
 
