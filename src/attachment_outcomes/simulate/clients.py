@@ -78,7 +78,7 @@ def make_clients(truth: Truth, therapists: pd.DataFrame, rng: np.random.Generato
     frame = pd.DataFrame(
         {
             "client_id": [f"C{i + 1:04d}" for i in range(n)],
-            "file_number": 100000 + order(rng, 899999)[:n],
+            "file_number": (100_000 + np.cumsum(1 + pick(rng.random(n), np.ones(900))))[order(rng, n)],
             "site": site,
             "therapist": therapist,
             "modality": np.array(MODALITIES)[pick(rng.random(n), (0.5, 0.5))],
