@@ -11,9 +11,10 @@ from scipy.stats import t
 
 from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.measures.instruments import Instrument
-from attachment_outcomes.measures.occasions import group_name
+from attachment_outcomes.measures.occasions import group_codes, group_name
 
 ANALYSIS = "descriptives"
+KEYS = ["instrument", "scale", "wave", "session_number", "rater"]
 
 
 def describe_scores(scores: pd.DataFrame, instruments: Mapping[str, Instrument], *, ci_level: float = 0.95) -> list[Estimate]:
@@ -31,20 +32,25 @@ def describe_scores(scores: pd.DataFrame, instruments: Mapping[str, Instrument],
     ci_level : float
         Confidence level.
     """
-    made = scores[scores["score"].notna()]
+    made = scores[scores["score"].notna()].reset_index(drop=True)
+    if made.empty:
+        return [not_testable(ANALYSIS, "no scores")]
+    group = group_codes(made, KEYS)
+    first = made.loc[~pd.Series(group).duplicated().to_numpy(), KEYS]
+    points, people = made["score"].to_numpy(dtype=float), pd.factorize(made["person_id"])[0]
+    cuts = np.flatnonzero(np.diff(np.sort(group))) + 1
+    members = np.split(np.argsort(group, kind="stable"), cuts)
     rows: list[Estimate] = []
-    keys = ["instrument", "scale", "wave", "session_number", "rater"]
-    for values, frame in made.groupby(keys, sort=True, dropna=False, observed=True):
-        instrument, scale, wave, session, rater = str(values[0]), str(values[1]), *values[2:]
+    for key, mine in zip(first.itertuples(index=False), members, strict=True):
         rows += _describe(
-            frame["score"].to_numpy(dtype=float),
-            int(frame["person_id"].nunique()),
-            outcome=f"{instrument}.{scale}",
-            group=group_name(wave, session, str(rater)),
-            direction=instruments[instrument].scale(scale).estimate_direction,
+            points[mine],
+            len(np.unique(people[mine])),
+            outcome=f"{key.instrument}.{key.scale}",
+            group=group_name(key.wave, key.session_number, str(key.rater)),
+            direction=instruments[str(key.instrument)].scale(str(key.scale)).estimate_direction,
             ci_level=ci_level,
         )
-    return rows or [not_testable(ANALYSIS, "no scores")]
+    return rows
 
 
 def _describe(points: np.ndarray, people: int, *, outcome: str, group: str, direction: str, ci_level: float) -> list[Estimate]:
