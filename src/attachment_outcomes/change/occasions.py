@@ -81,8 +81,8 @@ def pairs(long: pd.DataFrame, *, baseline: int | str = "first", end: int | str =
     after = long if end == "last" else long[long["occasion"] == end]
     after = after.drop_duplicates("person_id", keep="last").rename(columns={"value": "post", "occasion": "post_at"})
     out = people.merge(before, on="person_id", how="left").merge(after, on="person_id", how="left")
-    once = (out["post_at"] <= out["pre_at"]).to_numpy(dtype=bool)
+    once = out["post_at"] <= out["pre_at"]
     if isinstance(baseline, int):  # a last value from before the baseline is no end either
-        once |= (out["post_at"] <= baseline).to_numpy(dtype=bool)
-    out.loc[once, ["post", "post_at"]] = None
+        once |= out["post_at"] <= baseline
+    out.loc[once.to_numpy(dtype=bool), ["post", "post_at"]] = None
     return out[["person_id", "pre", "post", "pre_at", "post_at"]]

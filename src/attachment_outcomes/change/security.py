@@ -41,6 +41,7 @@ MODEL = (
 )
 NODES = 64  # Gauss–Legendre nodes; the quadrant probability is then exact to 1e-9
 REACH = 8.0  # SDs beyond which the normal density adds nothing
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES)
 STEP = 1e-4  # of the SD, for the derivatives by the mean and covariance
 
 
@@ -78,9 +79,8 @@ def region_probability(means: ArrayLike, covariance: ArrayLike, region: ArrayLik
         else:
             high = np.minimum(high, edge)
     high = np.maximum(high, low)
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
     half = (high - low)[:, None] / 2
-    first = (high + low)[:, None] / 2 + half * nodes
+    first = (high + low)[:, None] / 2 + half * _NODES
     bottom, top = np.full_like(first, -np.inf), np.full_like(first, np.inf)
     for k in np.flatnonzero(~flat):
         edge = -(slopes[k, 0] * first + gammas[:, [k]]) / slopes[k, 1]
@@ -90,7 +90,7 @@ def region_probability(means: ArrayLike, covariance: ArrayLike, region: ArrayLik
             top = np.minimum(top, edge)
     inner = np.clip(ndtr(top) - ndtr(bottom), 0.0, None)
     density = np.exp(-(first**2) / 2) / np.sqrt(2 * np.pi)
-    total: Numbers = (inner * density * weights).sum(axis=1) * half[:, 0]
+    total: Numbers = (inner * density * _WEIGHTS).sum(axis=1) * half[:, 0]
     return np.clip(total, 0.0, 1.0)
 
 

@@ -10,6 +10,7 @@ CR1        covariance that allows residuals to be correlated within clusters, wi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -149,11 +150,14 @@ def logistic_contrasts(
         df, method = int(codes.max()), "logistic, cluster-robust (CR1)"
         options = {"cov_type": "cluster", "cov_kwds": {"groups": codes, "df_correction": True}}
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # separation and failure to converge are refused below, by name
             fit = model.fit(**options)
+            fitted = np.asarray(fit.fittedvalues)
     except (np.linalg.LinAlgError, ValueError) as error:
         raise StatisticsError(problem("logistic regression", "does not converge.")) from error
-    fitted = np.asarray(fit.fittedvalues)
+    if not fit.converged:
+        raise StatisticsError(problem("logistic regression", "does not converge.", hint="are the groups separated?"))
     if np.minimum(fitted, 1 - fitted).min() < 1e-8:
         raise StatisticsError(
             problem("logistic regression", "the predictors separate the outcomes perfectly, so odds ratios are not finite.")

@@ -1,0 +1,153 @@
+"""Cutoffs and categories of clinically significant change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attachment_outcomes.change import categorise, choose_cutoff, cutoffs, reliable_change
+from attachment_outcomes.change.significance import CATEGORIES, Cutoff
+from attachment_outcomes.errors import StatisticsError
+
+DAS_NORM = (114.8, 17.8)
+
+
+@pytest.fixture(scope="module")
+def das(shared_data: Path) -> pd.DataFrame:
+    table = pd.read_csv(shared_data / "jacobson1989/jacobson_1989.csv")
+    return table.pivot(index="subject", columns="time", values="das")
+
+
+def test_jacobson_truax_1991_cutoffs() -> None:
+    assert cutoffs(clinical=(40, 7.5), functional=(60, 7.5), higher_is_better=True) == {"a": 55.0, "b": 45.0, "c": 50.0}
+
+
+def test_cutoffs_of_a_scale_where_lower_is_better() -> None:
+    """Mirrored: clinical 20 (5), functional 8 (4); a = 10, b = 16, c = (4·20 + 5·8)/9 = 13.333."""
+    found = cutoffs(clinical=(20, 5), functional=(8, 4), higher_is_better=False)
+    assert found == pytest.approx({"a": 10.0, "b": 16.0, "c": 40 / 3})
+
+
+def test_cutoff_b_uses_the_functional_sd() -> None:
+    """Another program takes the clinical SD, which would give 114.8 − 2·11.8 = 91.2."""
+    assert cutoffs(clinical=(81.6, 11.8), functional=DAS_NORM, higher_is_better=True)["b"] == pytest.approx(79.2)
+
+
+def test_auto_takes_c_if_ranges_overlap_b_if_not_and_a_without_norms() -> None:
+    up = {"higher_is_better": True}
+    assert choose_cutoff(clinical=(40, 7.5), functional=(60, 7.5), **up).kind == "c"
+    assert choose_cutoff(clinical=(40, 2), functional=(60, 2), **up).kind == "b"
+    assert choose_cutoff(clinical=(60, 2), functional=(40, 2), higher_is_better=False).kind == "b"
+    assert choose_cutoff(clinical=(40, 7.5), **up).kind == "a"
+    assert choose_cutoff(functional=(60, 7.5), **up).kind == "b"
+    assert choose_cutoff(clinical=(40, 7.5), instrument=(50, True), **up) == Cutoff("instrument", 50.0, True)
+    assert choose_cutoff(**up) is None
+    assert choose_cutoff("none", clinical=(40, 7.5), functional=(60, 7.5), **up) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"kind": "c", "clinical": (40, 7.5)}, "a functional norm"),
+        ({"kind": "instrument"}, "no published cutoff"),
+        ({"kind": "d"}, "allowed: auto"),
+        ({"kind": "c", "clinical": (60, 7.5), "functional": (40, 7.5)}, "better side"),
+        ({"kind": "a", "clinical": (60, 0)}, "SD 0"),
+    ],
+)
+def test_impossible_cutoffs_are_refused(arguments: dict, match: str) -> None:
+    with pytest.raises(StatisticsError, match=match):
+        choose_cutoff(**arguments, higher_is_better=True)
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "expected"),
+    [
+        ("JT", "c", (14, 5, 10, 1)),
+        ("GLN", "c", (14, 5, 9, 2)),
+        ("HLL", "c", (7, 0, 15, 8)),
+        ("EN", "c", (15, 6, 7, 2)),
+        ("NK", "c", (14, 5, 9, 2)),
+        ("JT", "a", (10, 9, 10, 1)),
+    ],
+)
+def test_das_categories_match_clinicalsignificance(method: str, kind: str, expected: tuple[int, ...], das: pd.DataFrame) -> None:
+    """r = .88, Spanier's norm; that package counts who crossed without reliable change as unchanged."""
+    sample = (das["pre"].mean(), das["pre"].std())
+    cutoff = choose_cutoff(kind, clinical=sample, functional=DAS_NORM, higher_is_better=True)
+    if kind == "c":
+        assert cutoff.value == pytest.approx(94.8424, abs=5e-5)
+    r = reliable_change(
+        das["pre"], das["post"], reliability=0.88, higher_is_better=True, methods=method, allow_treated_post_mean=True
+    )
+    found = categorise(das["pre"], das["post"], r["category"], cutoff=cutoff, higher_is_better=True)["category"].value_counts()
+    unchanged = found["unchanged"] + found["crossed without reliable change"]
+    assert (found["recovered"], found["improved"], unchanged, found["deteriorated"] + found["harmed"]) == expected
+
+
+def test_das_persons_match_clinicalsignificance(das: pd.DataFrame, shared_data: Path) -> None:
+    ref = pd.read_csv(shared_data / "jacobson1989/ref_jacobson_das_combined_JT_c.csv").set_index("id")
+    sample = (das["pre"].mean(), das["pre"].std())
+    cutoff = choose_cutoff("c", clinical=sample, functional=DAS_NORM, higher_is_better=True)
+    r = reliable_change(das["pre"], das["post"], reliability=0.88, higher_is_better=True, methods="JT")
+    found = categorise(das["pre"], das["post"], r["category"], cutoff=cutoff, higher_is_better=True)["category"].astype("str")
+    found = found.replace("crossed without reliable change", "unchanged").str.title()
+    assert found.tolist() == ref["category"].loc[das.index].tolist()
+
+
+def test_rounded_cutoff_of_the_paper_moves_two_people_to_crossed(das: pd.DataFrame) -> None:
+    """96.5 in place of 94.84: 13 recovered, 6 improved, 10 unchanged (2 of them crossed), 1 deteriorated."""
+    r = reliable_change(das["pre"], das["post"], reliability=0.88, higher_is_better=True, methods="JT")
+    found = categorise(das["pre"], das["post"], r["category"], cutoff=Cutoff("c", 96.5), higher_is_better=True)
+    n = found["category"].value_counts()
+    assert [n[c] for c in ("recovered", "improved", "unchanged", "crossed without reliable change", "deteriorated")] == [
+        13,
+        6,
+        8,
+        2,
+        1,
+    ]
+
+
+def by_hand(cutoff: Cutoff, rows: list[tuple[float, float, str]], higher: bool) -> list[str]:
+    pre, post, reliable = zip(*rows, strict=True)
+    return categorise(pre, post, list(reliable), cutoff=cutoff, higher_is_better=higher)["category"].tolist()
+
+
+def test_every_category_by_hand() -> None:
+    rows = [
+        (20, 5, "improved"), (20, 14, "improved"), (8, 2, "improved"), (12, 9, "unchanged"), (9, 12, "unchanged"),
+        (12, 20, "deteriorated"), (8, 20, "deteriorated"), (20, 20, "unchanged"),
+    ]  # fmt: skip
+    assert by_hand(Cutoff("c", 10.0), rows, higher=False) == [
+        "recovered", "improved", "improved", "crossed without reliable change", "unchanged", "deteriorated", "harmed", "unchanged",
+    ]  # fmt: skip
+
+
+def test_nobody_recovers_who_was_not_clinical_at_baseline() -> None:
+    assert by_hand(Cutoff("c", 10.0), [(9, 1, "improved"), (10, 1, "improved")], higher=False) == ["improved", "improved"]
+
+
+def test_a_score_at_the_cutoff_is_neither_unless_the_cutoff_is_inclusive() -> None:
+    rows = [(10, 1, "improved"), (20, 10, "improved"), (10, 20, "deteriorated"), (3, 10, "deteriorated")]
+    assert by_hand(Cutoff("c", 10.0), rows, higher=False) == ["improved", "improved", "deteriorated", "deteriorated"]
+    assert by_hand(Cutoff("instrument", 10.0, inclusive=True), rows, higher=False) == [
+        "recovered", "improved", "deteriorated", "harmed",
+    ]  # fmt: skip
+
+
+def test_missing_scores_have_no_category_and_no_baseline_class() -> None:
+    found = categorise([np.nan, 20, 5], [5, np.nan, np.nan], [None, None, None], cutoff=Cutoff("c", 10.0), higher_is_better=False)
+    assert found["category"].isna().all()
+    assert found["clinical_at_baseline"].isna().tolist() == [True, False, False]
+    assert found["clinical_at_baseline"].tolist()[1:] == [True, False]
+    plain = categorise([20.0], [5.0], ["improved"], cutoff=None, higher_is_better=False)
+    assert plain["category"].tolist() == ["improved"]
+    assert plain["clinical_at_baseline"].isna().all()
+
+
+def test_categories_are_the_six_of_the_results_table() -> None:
+    assert CATEGORIES == ["recovered", "improved", "unchanged", "crossed without reliable change", "deteriorated", "harmed"]
