@@ -70,3 +70,16 @@ def test_two_first_classifications_are_refused():
     table = pd.concat([classified([("m1", "F")]), classified([("m1", "E")])])
     with pytest.raises(DataError, match="two first classifications"):
         partner_agreement(couples([1]), table, system="AAI", flow=Flow())
+
+
+def test_couples_of_ferreira_2023(shared_data):
+    folder = shared_data / "ferreira2023_parent_child"
+    raw = pd.read_csv(folder / "main_data.csv")
+    values = [(f"{p}{i}", 1, raw.loc[i, f"{who}_sec_t1"]) for i in range(len(raw)) for p, who in (("m", "m"), ("v", "f"))]
+    values.append(("m0", 2, 3.0))
+    long = typed(
+        pd.DataFrame(values, columns=["person_id", "wave", "score"]).assign(instrument="i", scale="s", rater="self"), "scores"
+    )
+    row = partner_correlations(couples(range(len(raw))), long, names=["i.s"], flow=Flow())[0]
+    expected = json.loads((folder / "reference.json").read_text(encoding="utf-8"))["couple_r_t1"]
+    assert (row.estimate, row.n) == pytest.approx((expected["r"], expected["n"]), abs=1e-7)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attachment_outcomes.dyads.couples import baseline_and_end, couple_means, couple_table
+from attachment_outcomes.dyads.couples import baseline_and_end, couple_means, couple_scores, couple_table
 from attachment_outcomes.dyads.recovery import MISSING_VARIANT, definition
 from attachment_outcomes.dyads.stage import analyse_dyads
 from attachment_outcomes.errors import ConfigError, DataError, StatisticsError
@@ -144,12 +144,27 @@ def test_the_first_and_last_occasion_are_those_of_both_partners():
     relations = couples(["a", "b"])
     values = [("a", 0, 80), ("a", 1, 84), ("b", 1, 90), ("a", 2, 100), ("b", 2, 110), ("b", 3, 120)]
     pairs = couple_table(relations)
-    means = couple_means(pairs, scores(values), score="das.total")
+    means = couple_means(couple_scores(pairs, scores(values), score="das.total"))
     assert means["mean"].tolist() == [87, 105]
     assert baseline_and_end(pairs, means)[["pre", "post"]].to_numpy().tolist() == [[87, 105]]
     assert baseline_and_end(pairs, means, baseline=2)[["pre"]].to_numpy().tolist() == [[105]]
     assert math.isnan(baseline_and_end(pairs, means, baseline=2)["post"].iloc[0])
     assert pairs["couple_id"].tolist() == ["a+b"]
+
+
+def test_scores_about_the_partner_go_before_others():
+    values = scores([("a", 0, 1.0), ("a", 0, 2.0), ("a", 0, 3.0), ("b", 0, 7.0), ("b", 0, 9.0)])
+    values["about_person_id"] = pd.array(["b", None, "q", None, "q"], dtype="str")
+    both = couple_scores(couple_table(couples(["a", "b"])), values, score="das.total")
+    assert both[["score_a", "score_b"]].to_numpy().tolist() == [[1.0, 7.0]]
+    assert (
+        len(
+            couple_scores(
+                couple_table(couples(["a", "b"])), values.assign(wave=pd.array([None] * 5, dtype="Int64")), score="das.total"
+            )
+        )
+        == 1
+    )
 
 
 def test_what_cannot_be_told_is_a_row():
@@ -195,7 +210,7 @@ def test_impossible_couples_are_refused(relations, message):
 def test_bad_input_is_refused():
     relations, values = small()
     with pytest.raises(DataError, match="hold more than one value"):
-        couple_means(couple_table(relations), scores([("a0", 0, 1), ("a0", 0, 2)]), score="das.total")
+        couple_scores(couple_table(relations), scores([("a0", 0, 1), ("a0", 0, 2)]), score="das.total")
     for name, message in (("dass.total", "no instrument 'dass'"), ("das.totl", "Did you mean 'total'")):
         with pytest.raises(ConfigError, match=message):
             analyse(tables(relations, values), settings={**SETTINGS, "satisfaction": name})

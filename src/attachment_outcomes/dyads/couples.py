@@ -53,10 +53,13 @@ def couple_table(relations: pd.DataFrame, *, flow: Flow | None = None) -> pd.Dat
     return out.reindex(columns=COUPLE_COLUMNS)
 
 
-def couple_means(
+def couple_scores(
     couples: pd.DataFrame, scores: pd.DataFrame, *, score: str, rater: str = "self", occasions: str = "wave"
 ) -> pd.DataFrame:
-    """Return couple means of a score at each occasion with both partners' scores: couple_id, occasion, mean.
+    """Return both partners' scores at every occasion at which both have one: couple_id, occasion, score_a, score_b.
+
+    A score about the partner goes before one about nobody in particular; those about third people are not used. If the
+    score has no occasions at all, all its values belong to one.
 
     Raises
     ------
@@ -66,20 +69,38 @@ def couple_means(
     instrument, _, scale = score.partition(".")
     at = OCCASIONS[occasions]
     wanted = (scores["instrument"] == instrument) & (scores["scale"] == scale) & (scores["rater"] == rater)
-    rows = scores[(wanted & scores[at].notna() & scores["score"].notna()).to_numpy(dtype=bool)]
+    rows = scores[(wanted & scores["score"].notna()).to_numpy(dtype=bool)]
+    if rows[at].isna().all():
+        rows = rows.assign(**{at: pd.array([0] * len(rows), dtype="Int64")})
+    rows = rows[rows[at].notna()]
+    partner = dict(zip(couples["person_a"], couples["person_b"], strict=True))
+    partner |= {b: a for a, b in partner.items()}
+    about, other = rows["about_person_id"], rows["person_id"].map(partner)
     values = pd.DataFrame(
         {"person": rows["person_id"], "occasion": rows[at].astype("int64"), "score": rows["score"].astype("float64")}
-    )
+    ).assign(specific=(about == other).fillna(False).astype(bool))
+    values = values[(about.isna() | values["specific"]).to_numpy(dtype=bool)]
+    specific = values.groupby(["person", "occasion"])["specific"].transform("any")
+    values = values[values["specific"] | ~specific]
     doubled = int(values.duplicated(["person", "occasion"]).sum())
     if doubled:
         raise DataError(
-            problem(f"scores, {score}", f"{doubled} people-{occasions}s hold more than one value.", hint="one target only.")
+            problem(
+                f"scores, {score}",
+                f"{doubled} people-{occasions}s hold more than one value.",
+                hint="give each occasion its number.",
+            )
         )
-    first = couples[["couple_id", "person_a"]].merge(values, left_on="person_a", right_on="person").drop(columns="person")
-    second = couples[["couple_id", "person_b"]].merge(values, left_on="person_b", right_on="person").drop(columns="person")
+    columns = ["couple_id", "occasion", "score"]
+    first = couples[["couple_id", "person_a"]].merge(values, left_on="person_a", right_on="person")[columns]
+    second = couples[["couple_id", "person_b"]].merge(values, left_on="person_b", right_on="person")[columns]
     both = first.merge(second, on=["couple_id", "occasion"], suffixes=("_a", "_b"))
-    both["mean"] = (both["score_a"] + both["score_b"]) / 2
-    return both[["couple_id", "occasion", "mean"]].sort_values(["couple_id", "occasion"], ignore_index=True)
+    return both[["couple_id", "occasion", "score_a", "score_b"]].sort_values(["couple_id", "occasion"], ignore_index=True)
+
+
+def couple_means(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the couple mean at each occasion of :func:`couple_scores`: couple_id, occasion, mean."""
+    return scores[["couple_id", "occasion"]].assign(mean=(scores["score_a"] + scores["score_b"]) / 2)
 
 
 def baseline_and_end(

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from attachment_outcomes.dyads.couples import couple_scores
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference import agreement
 from attachment_outcomes.inference.correlation import pearson
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.measures.codes import CLASSES, TWO_WAY_UNRESOLVED, classes
-from attachment_outcomes.measures.targets import CODES, about_the_other, dimension, first_classes
+from attachment_outcomes.measures.targets import CODES, about_the_other, first_classes
 
 CONCORDANCE, CORRELATION = "couple_concordance", "couple_correlation"
+SELF = "self"
 
 
 def partner_agreement(
@@ -82,36 +84,64 @@ def partner_agreement(
     ]  # fmt: skip
 
 
-def partner_correlations(
-    couples: pd.DataFrame, scores: pd.DataFrame, *, names: Sequence[str], ci_level: float = CI_LEVEL, flow: Flow
-) -> list[Estimate]:
-    """Estimate the correlation between partners of each score at its first occasion (self-rated), with Fisher's interval.
+def _rater(scores: pd.DataFrame, name: str) -> str:
+    """Return who rates a score: the person, or else the only other rater there is."""
+    instrument, _, scale = name.partition(".")
+    mine = ((scores["instrument"] == instrument) & (scores["scale"] == scale)).to_numpy(dtype=bool)
+    raters = sorted(scores.loc[mine, "rater"].unique())
+    return str(raters[0]) if len(raters) == 1 else SELF
 
-    A score about the partner goes before one about nobody in particular.
+
+def partner_correlations(
+    couples: pd.DataFrame,
+    scores: pd.DataFrame,
+    *,
+    names: Sequence[str],
+    occasions: str = "wave",
+    ci_level: float = CI_LEVEL,
+    flow: Flow,
+) -> list[Estimate]:
+    """Estimate the correlation between partners of each score, with Fisher's interval.
+
+    The scores are those of the first occasion at which both partners have one, rated by themselves, or by the one other
+    rater there is (a coder); a score about the partner goes before one about nobody in particular.
+
+    Parameters
+    ----------
+    couples : DataFrame
+        From ``couple_table``.
+    scores : DataFrame
+        Canonical table.
+    names : sequence of str
+        Scores, ``<instrument>.<scale>``.
+    occasions : {"wave", "session"}
+        What orders the measurements.
+    ci_level : float
+        Confidence level of the intervals.
+    flow : Flow
+        Takes the couples left out.
 
     Raises
     ------
     DataError
-        If a person has two such scores.
+        If a person has two values of a score at one occasion.
     """
     out = []
     for name in names:
-        values = dimension(scores, score=name)
-        x, y = (
-            about_the_other(couples[own], couples[other], values)["score"].to_numpy(dtype=float)
-            for own, other in (("person_a", "person_b"), ("person_b", "person_a"))
-        )
-        both = ~(np.isnan(x) | np.isnan(y))
-        flow.add(f"partners' scores, {name}", len(couples), int(both.sum()), "a partner without the score", unit="couples")
-        if not both.any():
-            out.append(not_testable(CORRELATION, "no couple in which both partners have the score", outcome=name))
+        rater = _rater(scores, name)
+        both = couple_scores(couples, scores, score=name, rater=rater, occasions=occasions).drop_duplicates("couple_id")
+        why = "no occasion with both partners' scores"
+        flow.add(f"partners' scores, {name}", len(couples), len(both), why, unit="couples")
+        if both.empty:
+            out.append(not_testable(CORRELATION, why, outcome=name))
             continue
-        found = pearson(x[both], y[both], ci_level=ci_level)
+        found = pearson(both["score_a"], both["score_b"], ci_level=ci_level)
         out.append(
             Estimate(
-                analysis=CORRELATION, estimand="correlation", outcome=name, estimate=found.r, std_error=found.std_error,
-                ci_low=found.ci_low, ci_high=found.ci_high, ci_level=ci_level, p_value=found.p_value, n=found.n,
-                n_clusters=found.n, unit="r", method=found.method, note="; ".join(filter(None, ["n counts couples", found.note])),
+                analysis=CORRELATION, estimand="correlation", outcome=name, definition=f"{rater}, first {occasions} of both",
+                estimate=found.r, std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, ci_level=ci_level,
+                p_value=found.p_value, n=found.n, n_clusters=found.n, unit="r", method=found.method,
+                note="; ".join(filter(None, ["n counts couples", found.note])),
             )
         )  # fmt: skip
     return out

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from attachment_outcomes.dyads.couples import baseline_and_end, couple_means, couple_table
+from attachment_outcomes.dyads.couples import baseline_and_end, couple_means, couple_scores, couple_table
 from attachment_outcomes.dyads.partners import CONCORDANCE, CORRELATION, partner_agreement, partner_correlations
 from attachment_outcomes.dyads.recovery import (
     INDIVIDUAL,
@@ -83,8 +83,10 @@ def analyse_dyads(
     else:
         out.estimates += partner_agreement(couples, tables["classifications"], system=system, ci_level=ci_level, flow=out.flow)
     if settings["scores"]:
-        found = partner_correlations(couples, tables["scores"], names=settings["scores"], ci_level=ci_level, flow=out.flow)
-        out.estimates += found
+        occasions = (change or {}).get("occasions", "wave")
+        out.estimates += partner_correlations(
+            couples, tables["scores"], names=settings["scores"], occasions=occasions, ci_level=ci_level, flow=out.flow
+        )
     else:
         out.estimates.append(not_testable(CORRELATION, "the study names no scores (dyads.scores)"))
     return out
@@ -107,8 +109,8 @@ def _recovery(
     scale = _scale(outcome, instruments)
     entry: Mapping[str, Any] = next((o for o in change.get("outcomes", []) if o["score"] == outcome), {})
     occasions, end = change.get("occasions", "wave"), change.get("end", "last")
-    means = couple_means(couples, tables["scores"], score=outcome, rater=entry.get("rater", "self"), occasions=occasions)
-    pairs = baseline_and_end(couples, means, baseline=change.get("baseline", "first"), end=end)
+    both = couple_scores(couples, tables["scores"], score=outcome, rater=entry.get("rater", "self"), occasions=occasions)
+    pairs = baseline_and_end(couples, couple_means(both), baseline=change.get("baseline", "first"), end=end)
     assessed = int((pairs["pre"].notna() & pairs["post"].notna()).sum())
     if assessed < 2:
         reason = f"{assessed} couples have both partners' scores at baseline and end; 2 are needed"
