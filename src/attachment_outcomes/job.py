@@ -48,7 +48,7 @@ class Job:
     def rng(self) -> np.random.Generator:
         """A fresh generator, seeded by the global seed, the rule and the wildcards."""
         wildcards = [f"{k}={v}" for k, v in sorted(self.wildcards.items())]
-        return np.random.default_rng(seed(getattr(self.params, "seed", 0), self.rule, *wildcards))
+        return np.random.default_rng(seed(self.params.seed, self.rule, *wildcards))
 
 
 def plain_job(

@@ -67,6 +67,15 @@ FIGURES: dict[str, Item] = {
     "attachment_space": Item(
         "Attachment change", "Attachment anxiety and avoidance", ("styles", "estimates"), _has("measures", "styles")
     ),
+    "change_shares": Item("Attachment change", "Who recovered, improved, stayed and deteriorated", ("estimates",), _has("change")),
+    "reliability": Item("Measures", "Reliability of the scores", ("estimates",), _feeds("items")),
+    "rupture_prevalence": Item("Rupture and repair", "Ruptures by criterion, and in pure noise", ("estimates",), _has("rupture")),
+    "correlations": Item(
+        "Transmission",
+        "Correlations between generations and between partners",
+        ("estimates",),
+        lambda study: bool((study.get("transmission") or {}).get("continuous") or (study.get("dyads") or {}).get("scores")),
+    ),
     "alliance_series": Item(
         "Rupture and repair", "One client's alliance", ("rupture_series", "episodes", "estimates"), _has("rupture")
     ),

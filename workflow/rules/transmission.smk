@@ -26,6 +26,7 @@ rule transmission:
         code=PLAN.code("scripts/transmission.py"),
         settings=lambda wildcards: STUDIES[wildcards.study].get("transmission"),
         ci_level=PLAN.config["ci_level"],
+        seed=PLAN.config["seed"],
     resources:
         mem_mb=1500,
         runtime=30,
