@@ -1,0 +1,275 @@
+"""The change step from canonical tables to results, and what it says where a study has nothing to give it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attachment_outcomes.change import growth, outcomes, transitions
+from attachment_outcomes.config import load_instrument
+from attachment_outcomes.errors import ConfigError
+from attachment_outcomes.files import read_table, write_table
+from attachment_outcomes.flow import COLUMNS as FLOW_COLUMNS
+from attachment_outcomes.inference.estimate import COLUMNS, read_estimates, select
+from attachment_outcomes.job import plain_job
+from attachment_outcomes.measures.styles import COLUMNS as STYLE_COLUMNS
+from attachment_outcomes.measures.styles import Split, attachment_styles
+from attachment_outcomes.study import contracts
+
+N, THERAPISTS, WAVES = 120, 12, 4
+SETTINGS = {
+    "occasions": "wave", "baseline": "first", "end": "last", "security": "styles",
+    "outcomes": [
+        {
+            "score": "core10.total", "rater": "self",
+            "definitions": [
+                {"name": "instrument cutoff", "method": "JT", "reliability": 0.9, "sd": "sample", "cutoff": "instrument"},
+                {"name": "regression", "method": "GLN", "reliability": 0.9, "sd": "sample", "cutoff": "a"},
+                {"name": "needs a control group", "method": "HLL", "reliability": 0.9, "cutoff": "none"},
+            ],
+        },
+        {"score": "ecr_r.anxiety", "rater": "self", "definitions": [{"cutoff": "none"}]},
+        {"score": "ecr_r.avoidance", "rater": "self", "definitions": [{"cutoff": "none"}]},
+    ],
+}  # fmt: skip
+TABLES = {"people_change": outcomes.COLUMNS, "transitions": transitions.COLUMNS, "growth": growth.COLUMNS}
+
+
+@pytest.fixture(scope="module")
+def script(root: Path):
+    spec = importlib.util.spec_from_file_location("change_script", root / "scripts" / "change.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def canonical() -> dict[str, pd.DataFrame]:
+    """120 clients of 12 therapists over four waves; 20 are seen once, 5 only later; a therapist filled in the ECR-R too."""
+    rng = np.random.default_rng(20)
+    clients = [f"c{i:03d}" for i in range(N)]
+    start = {"anxiety": rng.normal(4.3, 1.0, N), "avoidance": rng.normal(4.2, 1.0, N), "total": rng.normal(20, 6, N)}
+    change = {"anxiety": -0.25, "avoidance": -0.2, "total": -2.5}
+    error = {"anxiety": 0.3, "avoidance": 0.3, "total": 2.0}
+    rows, waves = [], []
+    for i, client in enumerate(clients):
+        seen = [0] if i < 20 else [1, 2, 3] if i < 25 else list(range(WAVES))
+        for wave in seen:
+            waves.append({"person_id": client, "wave": wave, "weeks": 13.0 * wave})
+            for scale in ("anxiety", "avoidance", "total"):
+                value = start[scale][i] + change[scale] * wave + rng.normal() * error[scale]
+                rows.append((client, wave, "core10" if scale == "total" else "ecr_r", scale, max(value, 0.5)))
+    rows += [("t00", 0, "ecr_r", "anxiety", 2.0), ("t00", 0, "ecr_r", "avoidance", 2.0)]
+    scores = pd.DataFrame(rows, columns=["person_id", "wave", "instrument", "scale", "score"]).assign(rater="self")
+    people = pd.DataFrame({"person_id": [*clients, "t00"], "role": ["client"] * N + ["therapist"]})
+    treatments = pd.DataFrame(
+        {"person_id": clients, "treatment_id": "1", "therapist_id": [f"t{i % THERAPISTS:02d}" for i in range(N)]}
+    )
+    both = scores[scores["instrument"] == "ecr_r"].pivot(index=["person_id", "wave"], columns="scale", values="score").reset_index()
+    styles = both.assign(
+        session_number=pd.array([pd.NA] * len(both), dtype="Int64"), rater="self", name="ecr_r midpoint", primary=True,
+        style=attachment_styles(both["anxiety"], both["avoidance"], split=Split("midpoint", 4.0, 4.0)),
+    )[STYLE_COLUMNS].astype({"style": "str", "wave": "Int64"})  # fmt: skip
+    return {
+        "scores": scores, "waves": pd.DataFrame(waves), "people": people, "treatments": treatments, "styles": styles,
+        "classifications": pd.DataFrame({"person_id": []}),
+    }  # fmt: skip
+
+
+def run_script(script, tables: dict[str, pd.DataFrame], folder: Path, settings: dict | None) -> dict[str, pd.DataFrame]:
+    paths = {}
+    for name, table in tables.items():
+        paths[name] = str(folder / f"{name}.parquet")
+        if name == "styles":
+            write_table(table, paths[name])
+        else:
+            contracts.write(contracts.typed(table, name), name, paths[name])
+    outputs = {name: str(folder / "out" / f"{name}.parquet") for name in [*TABLES, "estimates", "flow"]}
+    instruments = {name: load_instrument(name) for name in ("core10", "ecr_r")}
+    params = {"settings": settings, "instruments": instruments, "ci_level": 0.95, "bootstrap": 200, "seed": 1}
+    script.main(plain_job(input=paths, output=outputs, params=params, study="toy", rule="change"))
+    return {k: read_estimates(v) if k == "estimates" else read_table(v) for k, v in outputs.items()}
+
+
+@pytest.fixture(scope="module")
+def results(script, canonical, tmp_path_factory) -> dict[str, pd.DataFrame]:
+    return run_script(script, canonical, tmp_path_factory.mktemp("change"), SETTINGS)
+
+
+def one(results: dict[str, pd.DataFrame], **wanted: object) -> pd.Series:
+    found = select(results["estimates"], **wanted)
+    assert len(found) == 1, wanted
+    return found.iloc[0]
+
+
+def test_tables_have_their_columns(results) -> None:
+    for name, columns in TABLES.items():
+        assert results[name].columns.tolist() == columns
+        assert len(results[name])
+    assert results["estimates"].columns.tolist() == COLUMNS
+    assert results["flow"].columns.tolist() == FLOW_COLUMNS
+    assert (results["estimates"]["study"] == "toy").all()
+
+
+def test_everybody_is_counted_and_the_therapist_is_not(results) -> None:
+    people = results["people_change"].query("outcome == 'ecr_r.anxiety'")
+    assert people["person_id"].nunique() == N
+    assert people["category"].notna().sum() == N - 20
+    flow = results["flow"].set_index("step")
+    assert flow.loc["change, ecr_r.anxiety: the treated", ["n_in", "n_out"]].tolist() == [N + 1, N]
+    assert flow.loc["change, ecr_r.anxiety: at baseline and end", ["n_in", "n_out"]].tolist() == [N, N - 20]
+
+
+def test_shares_add_up_and_use_the_therapists(results) -> None:
+    for definition in ("instrument cutoff", "regression"):
+        shares = select(
+            results["estimates"], analysis="reliable_change", estimand="share", outcome="core10.total", definition=definition
+        )
+        assert len(shares) == 6
+        assert shares["estimate"].sum() == pytest.approx(1)
+        assert (shares["n"] == N - 20).all()
+        assert (shares["n_clusters"] == THERAPISTS).all()
+    improved = one(results, estimand="reliably_improved", outcome="core10.total", definition="instrument cutoff")
+    parts = select(results["estimates"], estimand="share", outcome="core10.total", definition="instrument cutoff").set_index(
+        "group"
+    )
+    assert improved["estimate"] == pytest.approx(parts.loc[["recovered", "improved"], "estimate"].sum())
+    assert improved["primary"]
+
+
+def test_every_claim_finds_exactly_one_primary_row(results) -> None:
+    for outcome in ("ecr_r.anxiety", "ecr_r.avoidance", "core10.total"):
+        assert one(results, analysis="growth", estimand="change_to_end", outcome=outcome)["direction"] == "lower is better"
+        one(results, analysis="reliable_change", estimand="reliably_improved", outcome=outcome, primary=True)
+        one(results, analysis="reliable_change", estimand="improved_expected_without_change", outcome=outcome, primary=True)
+        one(results, analysis="reliable_change", estimand="mean_change", outcome=outcome)
+        one(results, analysis="reliable_change", estimand="standardised_change", outcome=outcome)
+    one(results, analysis="earned_security", estimand="earned_security", primary=True)
+
+
+def test_growth_finds_the_change_put_in(results) -> None:
+    """−2.5 a wave of 13 weeks, to week 39; −0.25 on anxiety."""
+    for outcome, truth in (("core10.total", -7.5), ("ecr_r.anxiety", -0.75)):
+        row = one(results, analysis="growth", estimand="change_to_end", outcome=outcome)
+        assert abs(row["estimate"] - truth) < 4 * row["std_error"]
+        assert "to 39" in row["note"]
+        assert "independent of their therapists" in row["note"]
+
+
+def test_what_cannot_be_answered_is_named(results) -> None:
+    missing = select(results["estimates"], estimand="not testable")
+    assert len(missing) == 1
+    assert "core10.total, needs a control group" in missing["note"].iloc[0]
+    assert "control_post_mean" in missing["note"].iloc[0]
+
+
+def test_rows_say_which_numbers_were_not_checked(results) -> None:
+    note = one(results, estimand="reliably_improved", outcome="core10.total", definition="instrument cutoff")["note"]
+    assert "reliability 0.9 (given, not checked)" in note
+    assert "of this sample at baseline" in note
+
+
+def test_earned_security_has_its_expectation(results) -> None:
+    earned = one(results, analysis="earned_security", estimand="earned_security")
+    expected = one(results, analysis="earned_security", estimand="expected_without_change")
+    excess = one(results, analysis="earned_security", estimand="excess")
+    assert excess["estimate"] == pytest.approx(earned["estimate"] - expected["estimate"])
+    assert 0 < expected["estimate"] < earned["estimate"]
+    assert excess["n_clusters"] == THERAPISTS
+
+
+def test_transitions_hold_everybody_with_two_classes(results) -> None:
+    table = results["transitions"]
+    assert len(table) == 16
+    assert table["n"].sum() == one(results, analysis="transition", estimand="agreement")["n"]
+
+
+def test_a_study_without_the_block_gets_empty_tables_and_reasons(script, canonical, tmp_path) -> None:
+    results = run_script(script, canonical, tmp_path, None)
+    for name, columns in TABLES.items():
+        assert results[name].columns.tolist() == columns
+        assert results[name].empty
+    assert set(results["estimates"]["analysis"]) == {"reliable_change", "transition", "earned_security", "growth"}
+    assert (results["estimates"]["estimand"] == "not testable").all()
+
+
+def test_empty_tables_have_the_types_of_full_ones(script, canonical, results, tmp_path) -> None:
+    empty = run_script(script, canonical, tmp_path, None)
+    for name in TABLES:
+        assert empty[name].dtypes.to_dict() == results[name].dtypes.to_dict()
+
+
+def test_a_study_without_scores_is_not_testable_by_name(script, canonical, tmp_path) -> None:
+    bare = {**canonical, **{name: canonical[name].head(0) for name in ("scores", "waves", "styles")}}
+    results = run_script(script, bare, tmp_path, SETTINGS)
+    found = results["estimates"]
+    assert (found["estimand"] == "not testable").all()
+    assert set(found["outcome"]) == {"core10.total", "ecr_r.anxiety", "ecr_r.avoidance", ""}
+    assert any("no style classification" in n for n in found["note"])
+
+
+def test_scores_about_several_people_are_named(script, canonical, tmp_path) -> None:
+    twice = pd.concat([canonical["scores"].assign(about_person_id="a"), canonical["scores"].assign(about_person_id="b")])
+    results = run_script(script, {**canonical, "scores": twice}, tmp_path, SETTINGS)
+    missing = select(results["estimates"], analysis="reliable_change", outcome="core10.total")
+    assert (missing["estimand"] == "not testable").all()
+    assert "more than one value" in missing["note"].iloc[0]
+
+
+def test_session_outcomes_use_session_numbers(script, canonical, tmp_path) -> None:
+    scores = canonical["scores"].rename(columns={"wave": "session_number"})
+    styles = canonical["styles"].head(0)
+    settings = {**SETTINGS, "occasions": "session", "outcomes": SETTINGS["outcomes"][:1]}
+    results = run_script(script, {**canonical, "scores": scores, "styles": styles}, tmp_path, settings)
+    row = one(results, analysis="growth", estimand="slope")
+    assert row["unit"] == "score points per session"
+    assert row["estimate"] == pytest.approx(-2.5, abs=4 * row["std_error"])
+
+
+def test_named_occasions_are_used(script, canonical, tmp_path) -> None:
+    settings = {**SETTINGS, "baseline": 1, "end": 2, "outcomes": SETTINGS["outcomes"][:1]}
+    results = run_script(script, canonical, tmp_path, settings)
+    assert one(results, estimand="mean_change")["n"] == N - 20
+    assert "to 26" in one(results, estimand="change_to_end")["note"]
+
+
+def test_interviews_before_and_after_give_earned_security(script, canonical, tmp_path) -> None:
+    """Ten clients with two interviews: 6 insecure at first, of whom 2 are autonomous later; one unresolved/autonomous is U."""
+    before = ["F2", "F5", "F1", "U/F", "Ds1", "Ds3", "E2", "E1", "Ds2", "F4"]
+    after = ["F2", "Ds1", "F1", "F3", "F4", "Ds3", "E2", "U/E", "Ds2", "F4"]
+    interviews = pd.DataFrame(
+        {
+            "person_id": [f"c{i:03d}" for i in range(10)] * 2, "wave": [0] * 10 + [3] * 10, "system": "AAI", "coder": "1",
+            "primary": before + after,
+        }
+    )  # fmt: skip
+    settings = {**SETTINGS, "security": "AAI", "outcomes": SETTINGS["outcomes"][:1]}
+    results = run_script(script, {**canonical, "classifications": interviews}, tmp_path, settings)
+    row = one(results, analysis="earned_security", estimand="earned_security", primary=True)
+    assert (row["outcome"], row["n"], row["estimate"]) == ("AAI", 6, pytest.approx(2 / 6))
+    reason = select(results["estimates"], analysis="earned_security", estimand="not testable", outcome="AAI")["note"].iloc[0]
+    assert "reliability of the coders" in reason
+    assert results["transitions"].query("name == 'AAI'")["n"].sum() == 10
+    assert not results["transitions"].query("name == 'ecr_r midpoint'")["primary"].any()
+
+
+def test_two_definitions_of_one_name_are_refused(script, canonical, tmp_path) -> None:
+    twice = {"score": "core10.total", "definitions": [{"name": "x", "reliability": 0.9}, {"name": "x", "reliability": 0.8}]}
+    with pytest.raises(ConfigError, match="two definitions are called 'x'"):
+        run_script(script, canonical, tmp_path, {**SETTINGS, "outcomes": [twice]})
+
+
+def test_an_outcome_without_reliability_is_named(script, canonical, tmp_path, monkeypatch) -> None:
+    instrument = load_instrument("core10")
+    scale = {**instrument["scales"]["total"], "reliability": []}
+    monkeypatch.setitem(instrument["scales"], "total", scale)
+    settings = {**SETTINGS, "outcomes": [{"score": "core10.total", "definitions": [{}]}]}
+    results = run_script(script, canonical, tmp_path, settings)
+    missing = select(results["estimates"], analysis="reliable_change", estimand="not testable").iloc[0]
+    assert "core10.total" in missing["note"]
+    assert "no reliability" in missing["note"]
+    one(results, estimand="mean_change", outcome="core10.total")
