@@ -24,20 +24,20 @@ def made_from_items(instrument: dict[str, Any]) -> list[str]:
     return [n for n, s in instrument["scales"].items() if s["items"] or s["parts"]]
 
 
-def scored(instrument: dict[str, Any], answers: dict[int, float]) -> dict[str, float]:
-    items = read_instrument(instrument).items
-    return score(pd.DataFrame([{i: answers.get(i, math.nan) for i in items}]), instrument=instrument).iloc[0].to_dict()
-
-
 def misses(instrument: dict[str, Any]) -> list[str]:
     """Return what the worked examples say otherwise than the key does."""
+    if not instrument["examples"]:
+        return []
+    form = read_instrument(instrument)
+    answers = pd.DataFrame([{i: e["answers"].get(i, math.nan) for i in form.items} for e in instrument["examples"]])
+    scored = score(answers, instrument=form)
     found = []
-    for number, example in enumerate(instrument["examples"], start=1):
-        got = scored(instrument, example["answers"])
+    for number, example in enumerate(instrument["examples"]):
         for scale, expected in example["scores"].items():
-            agrees = math.isnan(got[scale]) if expected is None else math.isclose(got[scale], expected, abs_tol=EXACT)
+            got = float(scored[scale].iloc[number])
+            agrees = math.isnan(got) if expected is None else math.isclose(got, expected, abs_tol=EXACT)
             if not agrees:
-                found.append(f"example {number}, {scale}: worked by hand {expected}, scored {got[scale]}")
+                found.append(f"example {number + 1}, {scale}: worked by hand {expected}, scored {got}")
     return found
 
 

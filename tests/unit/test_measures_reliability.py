@@ -26,7 +26,16 @@ INSTRUMENT = {
     "name": "six",
     "title": "Six items",
     "range": [1, 7],
-    "scales": {"total": {"title": "T", "direction": "higher is worse", "items": [1, 2, 3, 4, 5, 6], "reverse": [3, 6], "score": "mean", "max_missing": 1}},
+    "scales": {
+        "total": {
+            "title": "T",
+            "direction": "higher is worse",
+            "items": [1, 2, 3, 4, 5, 6],
+            "reverse": [3, 6],
+            "score": "mean",
+            "max_missing": 1,
+        }
+    },
 }
 
 
@@ -49,7 +58,9 @@ def test_alpha_and_its_interval_match_psych(reference: dict[str, Any]) -> None:
     found = cronbach_alpha(keyed(reference))
     assert (found.n, found.k) == (reference["n"], 6)
     assert found.alpha == pytest.approx(reference["alpha"], abs=R_TOLERANCE)
-    assert (found.ci_low, found.ci_high) == pytest.approx((reference["psych_interval"]["low"], reference["psych_interval"]["high"]), abs=R_TOLERANCE)
+    assert (found.ci_low, found.ci_high) == pytest.approx(
+        (reference["psych_interval"]["low"], reference["psych_interval"]["high"]), abs=R_TOLERANCE
+    )
     for case in reference["f_intervals"]:
         again = cronbach_alpha(keyed(reference), ci_level=case["level"])
         assert (again.ci_low, again.ci_high) == pytest.approx((case["low"], case["high"]), abs=R_TOLERANCE)
@@ -136,7 +147,11 @@ def test_several_questionnaires_of_one_person_are_told(reference: dict[str, Any]
 def test_the_total_of_parts_has_an_alpha_over_all_items() -> None:
     forms = read_instruments({"oq45": load_instrument("oq45")})
     level = np.random.default_rng(1).integers(0, 5, size=30)
-    rows = [(f"p{p}", str(i), 4 - v if i in forms["oq45"].scales["social_role"].reverse else v) for p, v in enumerate(level) for i in range(1, 46)]
+    rows = [
+        (f"p{p}", str(i), 4 - v if i in forms["oq45"].scales["social_role"].reverse else v)
+        for p, v in enumerate(level)
+        for i in range(1, 46)
+    ]
     items = typed(pd.DataFrame(rows, columns=["person_id", "item", "value"]).assign(instrument="oq45", rater="self"), "items")
     found = {(r.outcome, r.estimand): r for r in reliability_estimates(item_matrices(items, forms), forms)}
     assert found[("oq45.total", "cronbach_alpha")].note.startswith("45 items")
@@ -144,7 +159,14 @@ def test_the_total_of_parts_has_an_alpha_over_all_items() -> None:
 
 
 def test_descriptives_by_hand() -> None:
-    rows = [("a", 0, "self", 2), ("b", 0, "self", 4), ("c", 0, "self", 9), ("d", 0, "self", None), ("a", 1, "self", 5), ("a", 0, "mother", 1)]
+    rows = [
+        ("a", 0, "self", 2),
+        ("b", 0, "self", 4),
+        ("c", 0, "self", 9),
+        ("d", 0, "self", None),
+        ("a", 1, "self", 5),
+        ("a", 0, "mother", 1),
+    ]
     frame = pd.DataFrame(rows, columns=["person_id", "wave", "rater", "score"]).assign(instrument="six", scale="total")
     found = {(r.estimand, r.group): r for r in describe_scores(typed(frame, "scores"), FORMS)}
     mean = found[("mean", "wave 0")]
