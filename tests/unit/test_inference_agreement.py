@@ -96,7 +96,7 @@ def test_newcombes_own_examples(table, low, high):
 
 
 def test_fleiss_null_standard_error():
-    # Fleiss, Levin & Paik (2003), p. 603: kappa .68 with standard error .076 under no agreement.
+    # The example of Fleiss (1981, chapter 13), two raters of 100 patients: kappa .68, standard error .076 under no agreement.
     k = agreement.kappa([[75, 1, 4], [5, 4, 1], [0, 0, 10]])
     assert (round(k.kappa, 2), round(k.std_error_null, 3)) == (0.68, 0.076)
 

@@ -1,8 +1,8 @@
 """How many couples recover in satisfaction, by how much measurement error, and are their partners then secure?
 
 The couple mean is treated as one score: its SD is that of the couple means before treatment, and its reliability is taken
-to be that of one partner's score, as Jacobson, Follette and Revenstorf (1984, Behavior Therapy, 15, 336-352) did. The mean
-of two scores is at least as reliable, so the criterion is a strict one.
+to be that of one partner's score, which is a convention of this project. The mean of two scores is at least as reliable,
+so the criterion is a strict one.
 
 Vocabulary
 ----------

@@ -25,7 +25,7 @@ from attachment_outcomes.inference.agreement import critical
 
 Numbers = npt.NDArray[np.float64]
 
-SDS = 2.0  # standard deviations between a mean and cutoffs a and b (Jacobson & Truax, 1991, p. 13)
+SDS = 2.0  # standard deviations between a mean and cutoffs a and b (Jacobson & Truax, 1991)
 KINDS = ("a", "b", "c", "instrument", "auto", "none")
 RECOVERED, IMPROVED, UNCHANGED, DETERIORATED, HARMED = "recovered", "improved", "unchanged", "deteriorated", "harmed"
 CROSSED = "crossed without reliable change"
