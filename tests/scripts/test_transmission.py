@@ -31,7 +31,15 @@ def step(root, tmp_path):
             inputs[name] = str(tmp_path / f"{name}.parquet")
             write(tables.get(name, empty(name)), name, inputs[name])
         outputs = {name: str(tmp_path / "out" / f"{name}.parquet") for name in OUTPUTS}
-        main(plain_job(input=inputs, output=outputs, params={"settings": block, "ci_level": 0.95}, study="x", rule="transmission"))
+        main(
+            plain_job(
+                input=inputs,
+                output=outputs,
+                params={"settings": block, "ci_level": 0.95, "seed": 1},
+                study="x",
+                rule="transmission",
+            )
+        )
         return {**{n: pd.read_parquet(p) for n, p in outputs.items()}, "estimates": read_estimates(outputs["estimates"])}
 
     return run
