@@ -4,6 +4,7 @@ suppressPackageStartupMessages({
   library(jsonlite)
   library(lme4)
   library(metafor)
+  library(splines)
 })
 RNGversion("4.2.0")
 set.seed(20240607)
@@ -114,11 +115,22 @@ mixed <- list(
   singular_reml = describe(lmer(flat ~ week + (1 | id), control = tight))
 )
 
+# ---- Growth curve: a natural spline on the knots that four occasions at ranks 0, 1/3, 2/3 and 1 of 0, 13 ... 65 give.
+curve <- lmer(value ~ ns(week, knots = c(26, 39), Boundary.knots = c(0, 65)) + (week | id), control = tight)
+occasions <- data.frame(week = seq(0, 65, 13))
+basis <- model.matrix(~ ns(week, knots = c(26, 39), Boundary.knots = c(0, 65)), occasions)
+V <- as.matrix(vcov(curve))
+last <- basis[6, ] - basis[1, ]
+growth <- list(
+  predicted = unname(drop(basis %*% fixef(curve))), se = unname(sqrt(diag(basis %*% V %*% t(basis)))),
+  change_to_end = sum(last * fixef(curve)), change_to_end_se = sqrt(drop(t(last) %*% V %*% last))
+)
+
 cat(toJSON(
   list(
     call = "Rscript validation/change.R", r_version = R.version.string,
     packages = lapply(c(jsonlite = "jsonlite", lme4 = "lme4", metafor = "metafor"), function(p) as.character(packageVersion(p))),
-    reliable = reliable, effects = effects, regression = regression, mixed = mixed
+    reliable = reliable, effects = effects, regression = regression, mixed = mixed, growth = growth
   ),
   digits = I(15), auto_unbox = TRUE, pretty = TRUE
 ), "\n")

@@ -1,8 +1,8 @@
 """How does the average person change over the whole course, and how much do people differ in it?
 
-A straight line over time with a random intercept and slope a person. All people with a score count, whenever they were seen:
-those who leave early inform the curve up to then, on the assumption that who leaves depends on what was seen of them before
-(missing at random).
+The average course is a smooth curve (a restricted cubic spline of time, because most of what therapy changes comes early);
+people differ in their level and in their slope. Everybody with a score counts, whenever they were seen: those who leave early
+inform the curve up to then, on the assumption that who leaves depends on what was seen of them before (missing at random).
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.mixed import INTERCEPT, MixedFit, mixed_model
 
+Numbers = NDArray[np.float64]
 ANALYSIS = "growth"
+MOST_KNOTS = 4  # three parameters beside the level: enough for a course that flattens, few enough for any study
 COLUMNS = ["outcome", "time", "predicted", "ci_low", "ci_high", "observed_mean", "n_observed"]
 
 
@@ -34,6 +37,40 @@ def no_curve() -> pd.DataFrame:
     """Return a growth table without rows."""
     empty = pd.DataFrame({c: pd.Series(dtype="float64") for c in COLUMNS})
     return empty.astype({"outcome": "str", "n_observed": "int64"})
+
+
+def spline_knots(times: Numbers) -> Numbers:
+    """Return up to four of the occasions' times as knots: first, last, and those at a third and two thirds of the ranks."""
+    distinct = np.unique(times)
+    places = np.unique(np.round(np.linspace(0, len(distinct) - 1, min(len(distinct), MOST_KNOTS))).astype(int))
+    return np.asarray(distinct[places], dtype=float)
+
+
+def spline_basis(times: ArrayLike, knots: Numbers) -> Numbers:
+    r"""Return the columns 1, t and the bends of a restricted cubic spline, which is straight beyond the outer knots.
+
+    .. math::
+
+        b_j(t) = \Big[(t-k_j)_+^3 - (t-k_{m-1})_+^3\frac{k_m-k_j}{k_m-k_{m-1}} + (t-k_m)_+^3\frac{k_{m-1}-k_j}{k_m-k_{m-1}}\Big]
+        \Big/ (k_m-k_1)^2, \quad j = 1 \dots m-2
+
+    References
+    ----------
+    Durrleman, S., & Simon, R. (1989). Statistics in Medicine, 8, 551-561; scaled as in Harrell (2015), Regression modeling
+    strategies, 2nd ed., section 2.4.5.
+    """
+    t = np.asarray(times, dtype=float)
+    columns = [np.ones_like(t), t]
+    if len(knots) > 2:
+        last, before = knots[-1], knots[-2]
+
+        def cube(knot: float) -> Numbers:
+            return np.clip(t - knot, 0, None) ** 3
+
+        for knot in knots[:-2]:
+            bend = cube(knot) - cube(before) * (last - knot) / (last - before) + cube(last) * (before - knot) / (last - before)
+            columns.append(bend / (last - knots[0]) ** 2)
+    return np.column_stack(columns)
 
 
 def growth_curve(
@@ -68,23 +105,31 @@ def growth_curve(
     Returns
     -------
     Growth
-        Estimates: ``slope`` (score points a time unit), ``change_to_end``, ``intercept`` (at time 0; score points),
-        ``sd_intercept``, ``sd_slope``. Curve: a row an occasion, at the median time of those seen then.
+        Estimates: ``change_to_end``; ``slope``, the same a time unit (score points); ``intercept``, the expected score at time
+        0; ``sd_intercept`` and ``sd_slope``, how much people differ. Curve: a row an occasion, at the median time of those seen.
 
     Notes
     -----
-    With two occasions, or too few measurements, only the intercept differs between people, and the note says so.
+    The mean curve has as many parameters as occasions, up to four (two: a straight line). With two occasions, or too
+    few measurements, only the intercept differs between people, and the note says so.
     """
     rows = data[["person_id", "occasion", "time", "value"]].dropna()
     people, occasions = rows["person_id"].nunique(), rows["occasion"].nunique()
     if occasions < 2:
         return Growth([not_testable(ANALYSIS, "scores at fewer than two occasions", outcome=outcome)], no_curve(), None)
     random_slope = occasions > 2 and len(rows) > 2 * people
+    seen = rows.groupby("occasion", sort=True).agg(
+        time=("time", "median"), observed_mean=("value", "mean"), n_observed=("value", "size")
+    )
+    knots = spline_knots(seen["time"].to_numpy(dtype=float))
+    bends = [f"bend{j}" for j in range(1, len(knots) - 1)]
+    rows = rows.assign(**dict(zip(bends, spline_basis(rows["time"], knots).T[2:], strict=True)))
     notes = [note] if note else []
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # its text is the fit's note, which every row carries
-            fit = mixed_model("value ~ time", rows, groups="person_id", slopes=["time"] if random_slope else [], ci_level=ci_level)
+            formula, slopes = " + ".join(["value ~ time", *bends]), ["time"] if random_slope else []
+            fit = mixed_model(formula, rows, groups="person_id", slopes=slopes, ci_level=ci_level)
     except StatisticsError as error:
         return Growth([not_testable(ANALYSIS, str(error), outcome=outcome)], no_curve(), None)
     if not random_slope:
@@ -92,12 +137,14 @@ def growth_curve(
     if fit.note:
         notes.append(fit.note)
     notes.append(f"{fit.n} measurements")
-    method = f"linear mixed model (REML), random intercept{' and slope' if random_slope else ''} by person"
-    start = float(rows["time"].min())
+    shape = "straight line" if len(knots) == 2 else f"restricted cubic spline, {len(knots)} knots"
+    method = f"linear mixed model (REML), {shape}, random intercept{' and slope' if random_slope else ''} by person"
+    start = float(seen["time"].iloc[0])
     span = end - start
+    at_zero, at_start, at_end = spline_basis([0.0, start, end if np.isfinite(end) else start], knots)
     told = "; ".join(notes)
 
-    def row(estimand: str, weights: list[float], unit: str, extra: str = "") -> Estimate:
+    def row(estimand: str, weights: Numbers, unit: str, extra: str = "") -> Estimate:
         value, std_error, low, high, p_value = fit.combination(weights)
         return Estimate(
             analysis=ANALYSIS, estimand=estimand, outcome=outcome, estimate=value, std_error=std_error, ci_low=low, ci_high=high,
@@ -114,20 +161,19 @@ def growth_curve(
 
     a_unit = f"score points per {time_unit}"
     estimates = [
-        row("slope", [0.0, 1.0], a_unit),
-        row("intercept", [1.0, 0.0], "score points", f"expected score at {time_unit} 0"),
+        row("intercept", at_zero, "score points", f"expected score at {time_unit} 0"),
         spread("sd_intercept", INTERCEPT, "score points"),
     ]
     if span > 0:
-        estimates.append(row("change_to_end", [0.0, span], "score points", f"from {time_unit} {start:g} to {end:g}"))
+        told_span = f"from {time_unit} {start:g} to {end:g}"
+        estimates.append(row("change_to_end", at_end - at_start, "score points", told_span))
+        estimates.append(row("slope", (at_end - at_start) / span, a_unit, f"average {told_span}"))
     else:
         estimates.append(not_testable(ANALYSIS, "change to the end: the end is not after the first occasion", outcome=outcome))
     if random_slope:
         estimates.append(spread("sd_slope", "time", a_unit))
-    seen = rows.groupby("occasion", sort=True).agg(
-        time=("time", "median"), observed_mean=("value", "mean"), n_observed=("value", "size")
-    )
-    curve = fit.predict(seen[["time"]])
+    points = spline_basis(seen["time"], knots)
+    curve = fit.predict(pd.DataFrame(points[:, 1:], columns=["time", *bends]))
     table = pd.DataFrame(
         {
             "outcome": pd.Series([outcome] * len(seen), dtype="str"), "time": seen["time"].to_numpy(dtype=float),

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import patsy  # type: ignore[import-untyped]
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.stats import norm
 
@@ -79,7 +79,7 @@ class MixedFit:
             {"predicted": mean, "std_error": std_error, "ci_low": mean - half, "ci_high": mean + half}, index=new.index
         )
 
-    def combination(self, weights: Sequence[float]) -> tuple[float, float, float, float, float]:
+    def combination(self, weights: ArrayLike) -> tuple[float, float, float, float, float]:
         """Return estimate, standard error, lower and upper limit and p value of a weighted sum of the fixed effects."""
         w = np.asarray(weights, dtype=float)
         estimate = float(w @ self.estimates["estimate"].to_numpy())
