@@ -203,6 +203,7 @@ def _classes(
     when = {"baseline": settings.get("baseline", "first"), "end": settings.get("end", "last")}
     tables, rows = [], []
     own = styles[(styles["rater"] == SELF).to_numpy(dtype=bool)]
+    flow.add("change, styles: by the person", len(styles), len(own), "by another rater", unit="classifications")
     for name in own["name"].drop_duplicates():
         part = of_clients(own[(own["name"] == name).to_numpy(dtype=bool)], people, str(name), flow)
         if part.empty:
