@@ -1,6 +1,7 @@
 """Which of the scores that should be there are there?
 
-Who should have given a score is told from the data: everybody who plays a part that answers the instrument. A session
+Who should have given a score is told from the data: everybody who plays a part (client, partner, parent …) of which
+somebody answers the instrument at that occasion. A session
 counts as held for a person who has any score at that session or a later one, since the scores alone do not tell a
 missed questionnaire after the last session from a therapy that had ended.
 """
@@ -42,14 +43,14 @@ def completeness_table(scores: pd.DataFrame, people: pd.DataFrame) -> pd.DataFra
     last_session = frame[(frame["kind"] == "session") & frame["present"]].groupby("person_id")["number"].max()
     lines = []
     for instrument, rows in frame.groupby("instrument", sort=True):
-        answering = set(roles.reindex(rows.loc[rows["present"], "person_id"].unique()).dropna())
-        expected = roles.index[roles.isin(answering)]
-        held = last_session.reindex(expected)
         for kind, number in rows[["kind", "number"]].drop_duplicates().sort_values(["kind", "number"]).itertuples(index=False):
             part = rows[(rows["kind"] == kind) & (rows["number"] == number)]
             scales = part.loc[part["present"], "scale"].nunique()
             if scales == 0:
                 continue
+            answering = set(roles.reindex(part.loc[part["present"], "person_id"].unique()).dropna())
+            expected = roles.index[roles.isin(answering)]
+            held = last_session.reindex(expected)
             answered = part[part["present"]].groupby(["person_id", "about_person_id"], dropna=False)["scale"].nunique()
             complete = answered[answered == scales].index.get_level_values("person_id").unique()
             n_expected = len(expected) if kind == "wave" else int((held >= number).sum())

@@ -56,9 +56,17 @@ def not_drawn(reason: str) -> Drawing:
     return Drawing(figure, pd.DataFrame({"not_drawn": [reason]}), f"Not drawn: {reason}", f"No figure: {reason}")
 
 
+def _settle(figure: Figure) -> None:
+    """Lay the figure out once, instead of anew for each format."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
 def svg_text(drawing: Drawing) -> str:
     """Return the figure as SVG with its alternative text, for a file or for a page."""
     with look():
+        _settle(drawing.figure)
         buffer = io.StringIO()
         drawing.figure.savefig(buffer, format="svg", metadata=METADATA["svg"])
     return buffer.getvalue().replace("<svg ", f'<svg role="img" aria-label={quoteattr(drawing.alt)} ', 1)

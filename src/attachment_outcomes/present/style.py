@@ -6,7 +6,7 @@ that meet in one figure have the same lightness, and each comes with its own mar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -98,21 +98,31 @@ def new_figure(height: float, *, width: float = WIDTH) -> Figure:
 
 
 def panels(n: int, *, columns: int = 2, height: float = 3.4, width: float = WIDTH) -> tuple[Figure, list[Axes]]:
-    """Return a figure with ``n`` panels in rows of ``columns``; places that stay empty are taken out."""
+    """Return a figure with ``n`` panels in rows of ``columns``; a place that stays empty is left for the legend."""
     columns = min(columns, n)
     rows = -(-n // columns)
     figure = new_figure(height * rows, width=width if columns > 1 else min(width, 5.6))
     grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
     for spare in grid[n:]:
-        spare.remove()
+        spare.axis("off")
     return figure, grid[:n]
+
+
+def place_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str] | None = None, *, columns: int = 3) -> None:
+    """Put the legend in the place that the panels leave free, or below them where they leave none."""
+    names = list(labels) if labels is not None else [str(h.get_label()) for h in handles]
+    free = [ax for ax in figure.axes if not ax.axison]
+    if free:
+        free[0].legend(handles, names, loc="center left")
+    else:
+        figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
 def marker_style(colour: str, marker: str, filled: bool, *, size: float = 30) -> dict[str, Any]:
     """Return the arguments of ``scatter`` for a colour, a marker and whether it is filled."""
     face = colour if filled else "white"
-    edge = "white" if filled and marker not in "x+_|" else colour
-    return {"marker": marker, "s": size, "facecolors": face, "edgecolors": edge, "linewidths": 0.6 if filled else 1.2}
+    edge = "white" if filled and marker not in "x+_|" and size > 15 else colour
+    return {"marker": marker, "s": size, "facecolors": face, "edgecolors": edge, "linewidths": 0.6 if filled or size < 15 else 1.2}
 
 
 def spread_points(values: npt.ArrayLike, *, width: float = 0.3) -> npt.NDArray[np.float64]:

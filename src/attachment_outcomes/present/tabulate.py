@@ -17,6 +17,7 @@ from attachment_outcomes.present.words import (
     MISSING,
     SUPPRESSED,
     count,
+    digits_of,
     estimate_text,
     first_upper,
     interval_text,
@@ -35,7 +36,8 @@ PAGE = """<!DOCTYPE html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
-<style>body {{ margin: 1.5rem; color: #222222; font-family: "DejaVu Sans", Arial, sans-serif; }} p {{ max-width: 60rem; }}</style>
+<style>body {{ margin: 1.5rem; color: #222222; font-family: "DejaVu Sans", Arial, sans-serif; }} p {{ max-width: 60rem; }}
+td.gt_row {{ vertical-align: top !important; }}</style>
 </head>
 <body>
 {body}
@@ -91,7 +93,8 @@ def cells(row: Row, settings: dict[str, Any]) -> dict[str, str]:
         "n": count(row["n"]) if hidden or not pd.isna(row["n"]) else MISSING,
         "clusters": count(row["n_clusters"]) if not pd.isna(row["n_clusters"]) else MISSING,
         "estimate": SUPPRESSED if hidden and pd.isna(row["estimate"]) else f"{estimate_text(row['estimate'], unit)}{_unit(unit)}",
-        f"{level_text(settings)} CI": interval_text(row["ci_low"], row["ci_high"], unit) or MISSING,
+        f"{level_text(settings)} CI": interval_text(row["ci_low"], row["ci_high"], unit, digits=digits_of(row["estimate"], unit))
+        or MISSING,
         "p": MISSING
         if pd.isna(row["p_value"])
         else ("< .001" if row["p_value"] < 0.001 else number(row["p_value"], 3, bounded=True)),

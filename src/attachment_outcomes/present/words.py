@@ -7,6 +7,8 @@ decimals, and below .001 as "< .001".
 from __future__ import annotations
 
 import math
+import re
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ MISSING = "—"
 SUPPRESSED = "suppressed"
 MINUS = "−"
 BOUNDED = {"kappa", "r", "phi", "correlation", "coefficient", "alpha", "reliability"}  # units that cannot exceed 1
+SMALL = 0.1
 STYLES = ["secure", "preoccupied", "dismissing", "fearful", "boundary"]
 CATEGORIES = ["recovered", "improved", "crossed without reliable change", "unchanged", "deteriorated", "harmed"]
 DIRECTIONS = {"higher is better": "higher = better", "higher is worse": "higher = worse", "lower is better": "higher = worse"}
@@ -52,33 +55,52 @@ def estimate_text(value: float, unit: str) -> str:
     """Return an estimate in its own unit: proportions as percentages, kappa and r without the leading zero."""
     if unit == "proportion":
         return percent(value, 1)
-    return number(value, 2, bounded=unit in BOUNDED)
+    return number(value, digits_of(value, unit), bounded=unit in BOUNDED)
 
 
-def interval_text(low: float, high: float, unit: str) -> str:
+def digits_of(value: float, unit: str) -> int:
+    """Return the decimals of an estimate: two, or three where two would leave a single figure (a slope per week)."""
+    return 3 if " per " in unit and abs(value) < SMALL else 2
+
+
+def interval_text(low: float, high: float, unit: str, *, digits: int = 2) -> str:
     """Return ``[low, high]`` in the estimate's unit, or an empty string where there is none."""
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return ""
     if unit == "proportion":
         return f"[{number(100 * low, 1)}, {number(100 * high, 1)}]"
     bounded = unit in BOUNDED
-    return f"[{number(low, 2, bounded=bounded)}, {number(high, 2, bounded=bounded)}]"
+    return f"[{number(low, digits, bounded=bounded)}, {number(high, digits, bounded=bounded)}]"
 
 
 def with_interval(row: Mapping[str, Any]) -> str:
     """Return ``estimate [low, high]`` of an estimate row."""
     if row["estimate"] is None or math.isnan(row["estimate"]):
         return SUPPRESSED if SUPPRESSED in str(row.get("note", "")) else MISSING
-    inside = interval_text(row["ci_low"], row["ci_high"], str(row["unit"]))
-    return f"{estimate_text(row['estimate'], str(row['unit']))} {inside}".strip()
+    unit = str(row["unit"])
+    inside = interval_text(row["ci_low"], row["ci_high"], unit, digits=digits_of(row["estimate"], unit))
+    return f"{estimate_text(row['estimate'], unit)} {inside}".strip()
 
 
 def score_title(score: str, settings: Mapping[str, Any]) -> str:
-    """Return the printed name of a score: that of the instrument where the scale is its total, else of both."""
-    known = settings.get("scales", {}).get(score)
+    """Return the printed name of a score: the instrument's, and the scale's where the instrument has several."""
+    scales = settings.get("scales", {})
+    known = scales.get(score)
     if known is None:
-        return score
-    return known["instrument"] if "total" in known["title"].lower() else f"{known['instrument']}: {known['title']}"
+        return plain(score)
+    alone = sum(name.split(".")[0] == score.split(".")[0] for name in scales) == 1
+    return short_title(known["instrument"]) if alone else f"{short_title(known['instrument'])}: {known['title']}"
+
+
+def short_title(title: str) -> str:
+    """Return the abbreviation that a title ends with in brackets, or the title: "ECR-R" of "Experiences … (ECR-R)"."""
+    match = re.search(r"\(([^()]+)\)$", title)
+    return match[1] if match else title
+
+
+def wrapped(text: str, width: int = 34) -> str:
+    """Return the text in lines of at most ``width`` characters, for the label of a row."""
+    return "\n".join(textwrap.wrap(text, width)) or text
 
 
 def outcome_title(outcome: str, settings: Mapping[str, Any]) -> str:
@@ -91,7 +113,7 @@ def instrument_title(instrument: str, settings: Mapping[str, Any]) -> str:
     """Return the printed name of an instrument; a rater in brackets after its key is kept."""
     key, _, rater = instrument.partition(" ")
     titles = [v["instrument"] for k, v in settings.get("scales", {}).items() if k.split(".")[0] == key]
-    return " ".join(p for p in (titles[0] if titles else key, rater) if p)
+    return " ".join(p for p in (short_title(titles[0]) if titles else plain(key), rater) if p)
 
 
 def score_direction(score: str, settings: Mapping[str, Any]) -> str:

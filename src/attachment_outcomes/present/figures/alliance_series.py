@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import primary_definition, records
 from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, PALE, VERMILION, look, new_figure
-from attachment_outcomes.present.words import number, plain, sentence
+from attachment_outcomes.present.words import number, plain, score_title, sentence
 
 NEEDS = ("rupture_series", "episodes", "estimates")
 
@@ -43,8 +43,8 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         ax.plot(own["session_number"], own["lower_limit"], color=INK, linewidth=1, linestyle=(0, (4, 3)), label="lower limit")
         ax.plot(own.loc[seen, "session_number"], own.loc[seen, "score"], color=BLUE, marker="o", markersize=4, label="alliance")
         _mark(ax, own, breaks)
-        title = settings.get("scales", {}).get(alliance, {}).get("instrument", "alliance")
-        ax.set(xlabel="Session number", ylabel=f"{title} (score points; higher = better)")
+        title = score_title(alliance, settings) if alliance in settings.get("scales", {}) else "Alliance"
+        ax.set(xlabel="Session number", ylabel=f"{title}\n(score points; higher = better)")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(*_unique(ax), loc="outside lower center", ncols=5)
     criterion = plain(str(own["criterion"].iloc[0]))

@@ -16,7 +16,7 @@ from attachment_outcomes.present.words import STYLES, count, percent, score_titl
 
 NEEDS = ("styles", "estimates")
 MANY = 600  # more people than this are shown as a density
-BINS = 34
+PEOPLE_A_BIN, MOST_BINS = 6, 40  # finer bins than these would show gaps that are chance, or too few people to be shown
 ROOM = 0.09  # free margin, as a share of the range, that holds the styles' names
 MARKERS = {"secure": "o", "preoccupied": "^", "dismissing": "s", "fearful": "v", "boundary": "x"}
 # Corner of the plane (avoidance to the right, anxiety upwards) where each style lies.
@@ -99,7 +99,8 @@ def _points(ax: Axes, people: pd.DataFrame) -> pd.DataFrame:
 
 
 def _density(ax: Axes, people: pd.DataFrame, limits: dict[str, tuple[float, float]], threshold: int) -> pd.DataFrame:
-    counts, x, y = np.histogram2d(people["avoidance"], people["anxiety"], bins=BINS, range=[limits["avoidance"], limits["anxiety"]])
+    bins = int(np.clip(np.sqrt(len(people) / PEOPLE_A_BIN), 8, MOST_BINS))
+    counts, x, y = np.histogram2d(people["avoidance"], people["anxiety"], bins=bins, range=[limits["avoidance"], limits["anxiety"]])
     shown = np.where(counts < max(threshold, 1), np.nan, counts)
     ax.pcolormesh(x, y, shown.T, cmap="Blues", rasterized=True, vmin=0)
     middle_x, middle_y = (x[:-1] + x[1:]) / 2, (y[:-1] + y[1:]) / 2

@@ -12,12 +12,13 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from attachment_outcomes.audit.funnel import funnel_limits
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import one, records, rows_of
-from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, VERMILION, look, panels
+from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, VERMILION, look, panels, place_legend
 from attachment_outcomes.present.words import count, first_upper, number, percent, plain, sentence
 
 NEEDS = ("funnel", "estimates")
 RATES = ("recovery", "reliable_improvement", "reliable_recovery", "reliable_deterioration", "dropout")
 MOST_PANELS = 4
+LEAST_SHOWN = 0.5  # share of a rate's units that must be shown
 WIDE = 20  # sizes that differ by more than this factor are shown on a log axis
 ADJUST_ABOVE = 1.0  # phi of chance alone
 WHERE = {
@@ -38,10 +39,16 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     """
     funnel = tables["funnel"]
     threshold = int(settings.get("threshold", 0))
-    large = funnel["n"].notna() & (funnel["n"] >= max(threshold, 1)) & funnel["proportion"].notna()
-    shown = need(funnel[large], "funnel", "no unit has enough clients to be shown").copy()
-    rates = [r for r in RATES if r in set(shown["rate"])][:MOST_PANELS]
-    shown = shown[shown["rate"].isin(rates)].sort_values(["rate", "n", "unit_id"], kind="stable").reset_index(drop=True)
+    sized = funnel["n"].notna() & (funnel["n"] >= max(threshold, 1))
+    large = sized & funnel["proportion"].notna()
+    units = funnel.groupby("rate")["unit_id"].size()
+    seen = funnel[large].groupby("rate")["unit_id"].size()
+    # A funnel of the units whose counts are large enough to be shown would be chosen by its own outcome.
+    some = set(funnel.loc[large & (funnel["proportion"] > 0), "rate"])
+    rates = [r for r in RATES if r in some and seen[r] >= LEAST_SHOWN * units[r]][:MOST_PANELS]
+    dropped = [plain(r) for r in RATES if r in units.index and r not in rates]
+    shown = need(funnel[large & funnel["rate"].isin(rates)], "funnel", "the counts of most units are too small to be shown")
+    shown = shown.sort_values(["rate", "n", "unit_id"], kind="stable").reset_index(drop=True)
     hidden = int((~large & funnel["rate"].isin(rates)).sum())
     spreads = {r: one(tables["estimates"], analysis="audit", estimand="overdispersion_phi", group=r) for r in rates}
     adjusted = {r: s is not None and s["estimate"] > ADJUST_ABOVE for r, s in spreads.items()}
@@ -53,13 +60,18 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
             variance = one(tables["estimates"], analysis="audit", estimand="between_unit_variance", group=rate)
             tau2 = float(variance["estimate"]) if adjusted[rate] and variance is not None else 0.0
             benchmarks = rows_of(tables["estimates"], analysis="audit", estimand=rate, definition="benchmark")
-            _panel(ax, shown[shown["rate"] == rate], rate, tau2, benchmarks)
+            rateless = funnel.loc[sized & ~large & (funnel["rate"] == rate), "n"]
+            _panel(ax, shown[shown["rate"] == rate], rateless, rate, tau2, benchmarks)
         unique = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        figure.legend(list(unique.values()), list(unique), loc="outside lower center", ncols=3)
+        place_legend(figure, list(unique.values()), list(unique))
     words = [_words(shown[shown["rate"] == r], r, unit, spreads[r], adjusted=adjusted[r]) for r in rates]
     caption = sentence(
         *words,
-        f"{hidden} points with small counts are suppressed" if hidden else "",
+        f"{hidden} points with small counts are suppressed; these are units with few clients or few events, so what is left "
+        "is no fair picture of all units"
+        if hidden
+        else "",
+        f"Not drawn, as the counts of most units are suppressed or zero: {', '.join(dropped)}" if dropped else "",
         "Limits are around the rate of all units together; adjusted limits allow for the variation between units beyond chance"
         if any(adjusted.values())
         else "Limits are around the rate of all units together",
@@ -77,7 +89,7 @@ def _position(row: dict[str, Any], adjusted: bool) -> str:
     return "inside"
 
 
-def _panel(ax: Axes, part: pd.DataFrame, rate: str, tau2: float, benchmarks: list[dict[str, Any]]) -> None:
+def _panel(ax: Axes, part: pd.DataFrame, rateless: pd.Series, rate: str, tau2: float, benchmarks: list[dict[str, Any]]) -> None:
     target = float(part["target"].iloc[0])
     smallest, largest = float(part["n"].min()), float(part["n"].max())
     wide = largest / smallest > WIDE
@@ -125,6 +137,9 @@ def _panel(ax: Axes, part: pd.DataFrame, rate: str, tau2: float, benchmarks: lis
                 zorder=3,
                 label=label,
             )
+    if len(rateless):
+        rug: dict[str, Any] = {"color": GREY, "marker": "|", "s": 60, "clip_on": False, "zorder": 4}
+        ax.scatter(rateless, [0] * len(rateless), transform=ax.get_xaxis_transform(), label="rate suppressed", **rug)
     if wide:
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count(value)))

@@ -10,7 +10,7 @@ import pandas as pd
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import primary_definition, records
 from attachment_outcomes.present.style import CHANGE_MARKS, INK, look, new_figure
-from attachment_outcomes.present.words import CATEGORIES, count, percent, score_title, sentence
+from attachment_outcomes.present.words import CATEGORIES, count, percent, score_title, sentence, wrapped
 
 NEEDS = ("estimates",)
 HATCHES = {
@@ -65,7 +65,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
                     )  # fmt: skip
                 left += width
         labels = [f"{bar['definition'] or 'primary'}{' (primary)' if bar['primary'] else ''}" for bar in records(bars)]
-        ax.set_yticks(places, labels)
+        ax.set_yticks(places, [wrapped(label) for label in labels])
         for outcome in bars["outcome"].unique():
             top = max(p for p, o in zip(places, bars["outcome"], strict=True) if o == outcome)
             n = shares.loc[shares["outcome"] == outcome, "n"].max()

@@ -17,7 +17,9 @@ NEEDS = ("claims", "estimates")
 LINE = 0.158  # inches a line of text
 CLAIM_WIDTH, FINDING_WIDTH = 76, 56  # characters
 MOST_LINES = 4
-X_MARK, X_ID, X_CLAIM, X_VERDICT, X_FINDING = 0.012, 0.03, 0.075, 0.535, 0.65
+BEFORE = {unit: f"{unit} " for unit in ("odds ratio", "risk ratio", "kappa", "r", "phi")}
+AFTER = {"score points": " points", "SD units": " SD"}
+X_MARK, X_ID, X_CLAIM, X_VERDICT, X_FINDING = 0.012, 0.03, 0.075, 0.55, 0.66
 
 
 def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
@@ -60,11 +62,9 @@ def _row(line: dict[str, Any]) -> dict[str, Any]:
     if line["verdict"] == "not testable":
         words = str(line["missing"]) if isinstance(line["missing"], str) else ""
     else:
-        unit = {"proportion": "", "score points": " points"}.get(
-            str(line["unit"]), f" {line['unit']}" if isinstance(line["unit"], str) else ""
-        )
+        unit = str(line["unit"]) if isinstance(line["unit"], str) else ""
         n = f", n = {count(line['n'])}" if not pd.isna(line["n"]) else ""
-        words = f"{with_interval(line)}{unit}{n}"
+        words = f"{BEFORE.get(unit, '')}{with_interval(line)}{AFTER.get(unit, '')}{n}"
     text = line.get("text")
     return {
         "id": line["claim"],

@@ -10,7 +10,7 @@ import pandas as pd
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import records
 from attachment_outcomes.present.style import BLUE, GREY, ORANGE, look, new_figure
-from attachment_outcomes.present.words import count, level_text, outcome_title, sentence, with_interval
+from attachment_outcomes.present.words import count, level_text, outcome_title, sentence, with_interval, wrapped
 
 NEEDS = ("estimates",)
 KINDS = {"transmission_correlation": ("parent and child", BLUE, "o"), "couple_correlation": ("partners", ORANGE, "s")}
@@ -48,7 +48,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
                 fontsize=8.5,
             )
         ax.axvline(0, color=GREY, linewidth=0.9)
-        ax.set_yticks(places, [_name(row, settings) for row in records(own)])
+        ax.set_yticks(places, [wrapped(_name(row, settings), 42) for row in records(own)])
         ax.set_xticks(np.linspace(-1, 1, 5))
         ax.set(xlim=(-1, 1), ylim=(0.4, len(own) + 0.6), xlabel=f"Correlation r with {level_text(settings)} interval (0 = none)")
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import told
-from attachment_outcomes.present.style import BLUE, INK, SKY, look, panels
+from attachment_outcomes.present.style import BLUE, INK, SKY, look, panels, place_legend
 from attachment_outcomes.present.words import count, level_text, score_axis, score_title, sentence
 
 NEEDS = ("growth", "estimates")
@@ -54,7 +54,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
             )
             ax.set(title=score_title(outcome, settings), xlabel=time, ylabel=score_axis(outcome, settings))
             words.append(_words(tables["estimates"], outcome, seen, settings))
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        place_legend(figure, *axes[0].get_legend_handles_labels())
     threshold = int(settings.get("threshold", 0))
     note = f"Observed means of fewer than {threshold} people are not shown" if threshold > 1 else ""
     caption = sentence(*words, note, "Means are of those still observed, so a curve can bend where people leave")

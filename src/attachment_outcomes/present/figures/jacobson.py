@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import one, primary_definition
-from attachment_outcomes.present.style import CHANGE_MARKS, INK, PALE, look, marker_style, panels
+from attachment_outcomes.present.style import CHANGE_MARKS, INK, PALE, look, marker_style, panels, place_legend
 from attachment_outcomes.present.words import CATEGORIES, number, score_direction, score_title, sentence, with_interval
 
 NEEDS = ("people_change", "estimates")
@@ -42,7 +42,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
             words.append(_panel(ax, part, tables["estimates"], outcome, settings))
             data.append(part[["outcome", "definition", "pre", "post", "category"]])
         shown = pd.concat(data, ignore_index=True)
-        figure.legend(handles=_legend(shown, words), loc="outside lower center", ncols=2 if len(outcomes) == 1 else 3)
+        place_legend(figure, _legend(shown, words), columns=2 if len(outcomes) == 1 else 3)
     alt = (
         "Scatter plot of scores before and after treatment, one panel an outcome, with a diagonal of no change, a band of change "
         "within measurement error, and the cutoff. " + sentence(*(w["text"] for w in words))
@@ -67,8 +67,9 @@ def _panel(ax: Axes, part: pd.DataFrame, estimates: pd.DataFrame, outcome: str, 
     if cutoff is not None:
         ax.axvline(cutoff["estimate"], color=INK, linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
         ax.axhline(cutoff["estimate"], color=INK, linestyle=(0, (4, 3)), linewidth=0.9, zorder=1)
-    size = float(np.clip(3000 / len(part), 6, 32))
-    for category in CATEGORIES:
+    size = float(np.clip(3600 / len(part), 9, 32))
+    # The many unchanged lie below, so that they hide nobody else.
+    for category in sorted(CATEGORIES, key=lambda c: c != "unchanged"):
         rows = part[part["category"] == category]
         if len(rows):
             ax.scatter(

@@ -9,7 +9,7 @@ import pandas as pd
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import records
 from attachment_outcomes.present.style import BLUE, GREY, look, new_figure
-from attachment_outcomes.present.words import count, level_text, score_title, sentence, with_interval
+from attachment_outcomes.present.words import count, level_text, score_title, sentence, with_interval, wrapped
 
 NEEDS = ("estimates",)
 
@@ -45,7 +45,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
                 fontsize=8.5,
             )
         ax.axvline(0.7, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)))
-        ax.set_yticks(places, names)
+        ax.set_yticks(places, [wrapped(name, 42) for name in names])
         low = min(0.5, float(own[["estimate", "ci_low"]].min().min()) - 0.05)
         ax.set(
             xlim=(low, 1),

@@ -58,7 +58,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         groups = [g for g in GROUPS if (rows["group"] == g).any()]
         for position, group in enumerate(groups):
             values = np.sort(rows.loc[rows["group"] == group, "post"].to_numpy(dtype=float))
-            size = float(np.clip(2500 / len(rows), 6, 24))
+            size = float(np.clip(3500 / len(rows), 9, 24))
             left.scatter(
                 position + spread_points(values), values, alpha=0.6, zorder=2, **marker_style(*GROUP_MARKS[group], size=size)
             )

@@ -20,6 +20,7 @@ from attachment_outcomes.present.words import (
     score_title,
     sentence,
     with_interval,
+    wrapped,
 )
 
 NEEDS = ("transmission_pairs", "estimates")
@@ -88,10 +89,10 @@ def _panel(ax: Axes, part: pd.DataFrame, group: dict[str, Any], level: float, se
     )
     ax.set(
         title=first_upper(str(group["label"])),
-        xlabel=f"Parent: {score_title(group['parent_score'], settings)}\n{_unit(group['parent_score'], settings)}",
-        ylabel=f"Child: {score_title(group['child_score'], settings)}\n{_unit(group['child_score'], settings)}",
+        xlabel=_label("Parent", group["parent_score"], settings),
+        ylabel=_label("Child", group["child_score"], settings),
     )
 
 
-def _unit(score: str, settings: dict[str, Any]) -> str:
-    return score_axis(score, settings).removeprefix("Score ")
+def _label(who: str, score: str, settings: dict[str, Any]) -> str:
+    return wrapped(f"{who}: {score_title(score, settings)}", 36) + "\n" + score_axis(score, settings).removeprefix("Score ")

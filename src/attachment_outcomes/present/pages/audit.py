@@ -20,7 +20,6 @@ from attachment_outcomes.present.words import (
     MISSING,
     SUPPRESSED,
     count,
-    estimate_text,
     first_upper,
     interval_text,
     level_text,
@@ -179,7 +178,9 @@ def _claim(row: Row) -> dict[str, str]:
         "id": str(row["claim"]),
         "verdict": str(row["verdict"]),
         "text": row["text"] if isinstance(row.get("text"), str) else "",
-        "finding": with_interval(row),
+        "finding": f"{plain(str(row['estimand']))}: {with_interval(row)}"
+        if isinstance(row.get("estimand"), str)
+        else with_interval(row),
     }
 
 
@@ -189,7 +190,7 @@ def _tally(claims: list[Row]) -> str:
 
 
 def _flow(row: Row) -> dict[str, Any]:
-    hidden = pd.isna(row["n_in"]) or pd.isna(row["n_out"])
+    hidden = bool(pd.isna(row["n_in"]) or pd.isna(row["n_out"]))
     return {
         "step": first_upper(str(row["step"])),
         "n_in": count(row["n_in"]),

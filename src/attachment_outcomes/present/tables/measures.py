@@ -18,6 +18,9 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     estimates = tables["estimates"]
     means = _shown(rows_of(estimates, analysis="descriptives", estimand="mean"))
     lines = []
+    named = {str(row["outcome"]).split(".")[0] for row in means}
+    scales = settings.get("scales", {})
+    full = dict.fromkeys(v["instrument"] for k, v in scales.items() if k.split(".")[0] in named and "(" in v["instrument"])
     for row in means:
         spread = one(estimates, analysis="descriptives", estimand="sd", outcome=row["outcome"], group=row["group"])
         alpha = one(estimates, analysis="reliability", estimand="cronbach_alpha", outcome=row["outcome"], group=row["group"])
@@ -40,6 +43,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         notes=[
             "M and SD in score points; alpha is estimated where item responses are there",
             "Of scores taken at every session the first and the last session are shown",
+            "; ".join(full),
         ],
         empty="There are no scores of people.",
     )

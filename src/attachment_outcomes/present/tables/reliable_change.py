@@ -55,5 +55,6 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
 
 
 def _definition(row: Row) -> str:
-    name = str(row["definition"]) or "no definition needed"
-    return f"{name} (primary)" if row["primary"] else name
+    if not row["definition"]:
+        return "mean"
+    return f"{row['definition']} (primary)" if row["primary"] else str(row["definition"])

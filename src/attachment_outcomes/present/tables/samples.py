@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pandas as pd
 
-from attachment_outcomes.present.lookup import records, rows_of
+from attachment_outcomes.present.lookup import Row, records, rows_of
 from attachment_outcomes.present.tabulate import Table, cells, estimand_name, make_table
 from attachment_outcomes.present.words import SUPPRESSED, count, first_upper, interval_text, level_text, number, percent
 
@@ -15,15 +16,15 @@ NEEDS = ("sample_statistics", "estimates")
 
 def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     """Return one row a sample under its system, and the pooled values after them."""
-    samples = tables["sample_statistics"].sort_values(["system", "label"], kind="stable")
+    samples = sorted(records(tables["sample_statistics"]), key=lambda r: (str(r["system"]), _natural(_name(r))))
     interval = f"{level_text(settings)} CI"
     lines = []
-    for row in records(samples):
+    for row in samples:
         hidden = pd.isna(row["n"])
         lines.append(
             {
                 "system": str(row["system"]),
-                "sample": str(row["label"] if isinstance(row["label"], str) and row["label"] else row["sample_id"]),
+                "sample": _name(row),
                 "n": count(row["n"]),
                 "agreement": SUPPRESSED if hidden else percent(row["agreement"], 1),
                 "kappa": SUPPRESSED if hidden else number(row["kappa"], bounded=True),
@@ -63,3 +64,12 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         ],
         empty="There are no samples.",
     )
+
+
+def _name(row: Row) -> str:
+    return str(row["label"] if isinstance(row["label"], str) and row["label"] else row["sample_id"])
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key by which "Sample 10" follows "Sample 9"."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
