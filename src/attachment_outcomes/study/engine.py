@@ -19,6 +19,7 @@ import duckdb
 from attachment_outcomes.errors import ROWS_SHOWN, DataError, problem
 
 THREADS = 2
+_SCRATCH = ".ingest-"
 MEMORY = "1500MB"  # what does not fit is spilled to the scratch folder, so ten million rows pass through a small job
 
 # Faults of our own SQL; everything else may quote a cell and is told by its kind only.
@@ -71,7 +72,9 @@ def engine(*, near: str | Path | None = None, threads: int = THREADS) -> Iterato
     """Open a session whose scratch folder lies in ``near`` (readable by its owner only) and goes when the session ends."""
     if near is not None:
         Path(near).mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=near, prefix=".ingest-"))
+        for left in Path(near).glob(f"{_SCRATCH}*"):  # of a run that was killed; it may hold raw cells
+            shutil.rmtree(left, ignore_errors=True)
+    scratch = Path(tempfile.mkdtemp(dir=near, prefix=_SCRATCH))
     connection = None
     try:
         connection = duckdb.connect(

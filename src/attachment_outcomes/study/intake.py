@@ -19,10 +19,11 @@ from attachment_outcomes.errors import ConfigError, DataError, did_you_mean, pro
 from attachment_outcomes.files import write_table
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.study import gate
+from attachment_outcomes.study.canonical import check_keys, create_tables, sorted_query
 from attachment_outcomes.study.contracts import TABLES, check_file, read
-from attachment_outcomes.study.engine import THREADS, Engine, engine, quoted, text
+from attachment_outcomes.study.engine import THREADS, Engine, engine, text
 from attachment_outcomes.study.identity import Codes, open_key, secret_key
-from attachment_outcomes.study.mapping import Ranges, Spec, check_keys, create_tables
+from attachment_outcomes.study.mapping import Ranges, Spec
 from attachment_outcomes.study.readers import Raw, beside, check_present, load
 from attachment_outcomes.study.rules import OPEN
 
@@ -36,6 +37,7 @@ class Intake:
     """The canonical tables of a study, in the session, with the flow of exclusions."""
 
     session: Engine
+    specs: list[Spec] = field(default_factory=list)
     flow: Flow = field(default_factory=Flow)
 
     def save(self, tables: Mapping[str, str | Path], flow: str | Path) -> None:
@@ -62,14 +64,12 @@ class Intake:
             raise
 
     def _copy(self, name: str, path: Path) -> None:
-        columns = ", ".join(quoted(c) for c in TABLES[name].columns)
-        order = ", ".join(f"{quoted(k)} NULLS LAST" for k in TABLES[name].key)
         self.session.run(
-            f"COPY (SELECT {columns} FROM canonical_{name} ORDER BY {order}) TO {text(path)} "
+            f"COPY ({sorted_query(name, self.specs)}) TO {text(path)} "
             f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP})",
             place=name,
         )
-        check_file(path, name)
+        check_file(path, name, key=False)  # the keys were checked in the session, with the rows they came from
 
 
 def _beside(target: str | Path) -> Path:
@@ -126,7 +126,7 @@ def ingest(
         raws = [load(session, s, f, f"raw_{i}", intake.flow) for i, (s, f) in enumerate(zip(study["sources"], files, strict=True))]
         specs_of = _specs(str(study["name"]), raws, limits)
         _gate(session, str(study["name"]), raws, specs_of, files)
-        specs = [spec for group in specs_of for spec in group]
+        specs = intake.specs = [spec for group in specs_of for spec in group]
         create_tables(session)
         for spec in specs:
             spec.create(session)
@@ -183,8 +183,7 @@ def _unnamed(study: str, raw: Raw, used: set[str]) -> Iterator[str]:
     place = f"config/studies/{study}.yaml, file {raw.file}"
     drop = [str(d) for d in raw.source["drop"]]
     for pattern in drop:
-        matched = [c for c in raw.columns if fnmatchcase(c, pattern)]
-        if not matched:
+        if not any(_named_by(c, pattern) for c in raw.columns):
             yield problem(f"{place}, drop", f"no column {pattern!r}.{did_you_mean(pattern, raw.columns)}")
         # A pattern may cover columns that are used by name; naming one and using it is a contradiction.
         elif pattern in used:
@@ -192,11 +191,15 @@ def _unnamed(study: str, raw: Raw, used: set[str]) -> Iterator[str]:
     for name in raw.source["not_identifying"]:
         if name not in raw.columns:
             yield problem(f"{place}, not_identifying", f"no column {name!r}.{did_you_mean(name, raw.columns)}")
-    loose = [c for c in raw.columns if c not in used and not any(fnmatchcase(c, p) for p in drop)]
+    loose = [c for c in raw.columns if c not in used and not any(_named_by(c, p) for p in drop)]
     if loose:
         shown = ", ".join(repr(c) for c in loose[:20]) + (f" and {len(loose) - 20} more" if len(loose) > 20 else "")
         hint = "use them in a table, or name them under 'drop' (patterns with * allowed)."
         yield problem(place, f"columns that are neither used nor dropped: {shown}.", hint=hint)
+
+
+def _named_by(column: str, pattern: str) -> bool:
+    return column == pattern or fnmatchcase(column, pattern)
 
 
 def answer_ranges(study: Mapping[str, Any]) -> dict[str, list[float]]:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attachment_outcomes.errors import ConfigError, DataError, did_you_mean, problem
+from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.flow import Flow
-from attachment_outcomes.study.contracts import SQL_TYPES, TABLES
+from attachment_outcomes.study.contracts import TABLES
 from attachment_outcomes.study.engine import Engine, equals, first_rows, number, quoted, text
 from attachment_outcomes.study.identity import Codes
 from attachment_outcomes.study.readers import Raw
@@ -53,6 +53,8 @@ class Spec:
         self.raw, self.given, self.table = raw, given, str(given["table"])
         self.contract = TABLES[self.table]
         self.view = f"spec_{number_}"
+        self.picked = ""
+        self._counts: dict[str, int] = {}
         self.label = f"{raw.file} → {self.table}"
         self.place = f"config/studies/{study}.yaml, file {raw.file}, table {self.table}"
         self.melt: Mapping[str, Any] | None = given.get("melt")
@@ -61,14 +63,14 @@ class Spec:
         if self.melt:
             self.melted, groups = melted_columns(raw, self.melt["columns"], self.place)
         self.scope = Scope(raw, self.place, groups)
-        for name in given["where"]:
-            self.scope.raw_column(name, PICKS_ROWS, "where")
+        for picker in ("where", "where_not"):
+            for name in given[picker]:
+                self.scope.raw_column(name, PICKS_ROWS, picker)
         self.rules = self._rules()
         self.scope.uses.extend((name, MAPPED if self.melt and self.melt.get("map") else OPEN) for name in self.melted)
         self.ranges = ranges
-        instrument = self._rule("instrument")
-        if instrument is not None and instrument.constant is not None:
-            self.label += f" {instrument.constant}"
+        fixed = (r.constant for c in ("instrument", "system", "subgroup", "label") if (r := self.rule(c)) is not None)
+        self.label += next((f" {word}" for word in fixed if word is not None), "")
         self._check_instruments()
 
     @property
@@ -103,11 +105,12 @@ class Spec:
             raise ConfigError(problem(self.place, f"column {lacking[0]!r} is required; filled are {', '.join(filled)}."))
         return rules
 
-    def _rule(self, column: str) -> Rule | None:
+    def rule(self, column: str) -> Rule | None:
+        """Return the rule that fills a canonical column, if one does."""
         return next((r for r in self.rules if r.column == column), None)
 
     def _check_instruments(self) -> None:
-        rule = self._rule("instrument")
+        rule = self.rule("instrument")
         if rule is None or self.table != "items":
             return
         for name in rule.words:
@@ -125,6 +128,7 @@ class Spec:
         cells = [self.raw.columns[name] for name in self.melted]
         base = ["row", *(f"{c} AS k{c}" for c in carried), *cells, *self.scope.windows]
         picked = f"SELECT * FROM (SELECT {', '.join(base)} FROM {self.raw.relation}) WHERE {self._where()}"
+        self.picked = picked
         if self.melt:
             values = ", ".join(
                 "(" + ", ".join(text(v) for v in (cell, name, *(g[i] for g in self.scope.groups.values()))) + ")"
@@ -156,7 +160,15 @@ class Spec:
 
     def _where(self) -> str:
         decimal = str(self.raw.source["decimal"])
-        return " AND ".join(equals(f"k{self.raw.columns[n]}", v, decimal=decimal) for n, v in self.given["where"].items()) or "TRUE"
+
+        def tests(picker: str) -> list[str]:
+            return [equals(f"k{self.raw.columns[n]}", v, decimal=decimal) for n, v in self.given[picker].items()]
+
+        return " AND ".join(["TRUE", *tests("where"), *(f"NOT {t}" for t in tests("where_not"))])
+
+    @property
+    def _picks(self) -> bool:
+        return bool(self.given["where"] or self.given["where_not"])
 
     def _typed(self, rule: Rule) -> str:
         kind = rule.contract.kind
@@ -169,7 +181,7 @@ class Spec:
 
     def _limits(self) -> tuple[str, str]:
         """Return SQL for the lowest and highest answer of the row's instrument."""
-        rule = self._rule("instrument")
+        rule = self.rule("instrument")
         if rule is not None and rule.constant is not None:
             low, high = self.ranges[rule.constant]
             return repr(float(low)), repr(float(high))
@@ -182,7 +194,7 @@ class Spec:
         for filled in self.rules:
             yield from self._rule_checks(filled, self._cell_place(filled))
         if self._ranged:
-            rule = self._rule("instrument")
+            rule = self.rule("instrument")
             if rule is not None and not rule.words:
                 known = f"instrument IS NOT NULL AND instrument NOT IN ({', '.join(text(k) for k in self.ranges) or 'NULL'})"
                 hint = "map the raw names to the keys of config/instruments."
@@ -193,7 +205,7 @@ class Spec:
                 if rule is not None and rule.constant is not None:
                     what += f" {self.ranges[rule.constant][0]:g} to {self.ranges[rule.constant][1]:g}"
                 hint = "name missing codes under 'missing', or set 'out_of_range: set missing' for the file."
-                yield Check(self._cell_place(self._rule("value")), f"v_value NOT BETWEEN {low} AND {high}", what, hint, "value")
+                yield Check(self._cell_place(self.rule("value")), f"v_value NOT BETWEEN {low} AND {high}", what, hint, "value")
 
     def _rule_checks(self, rule: Rule, place: str) -> Iterator[Check]:
         column, contract = rule.column, rule.contract
@@ -238,14 +250,14 @@ class Spec:
 
     def check(self, engine: Engine) -> list[str]:
         """Return one line for each way in which rows of the specification break the rules or the contract."""
-        if self.given["where"]:
-            kept = engine.row(f"SELECT count(*) FROM {self.view}", place=self.raw.file)[0]
-            if not kept:
-                wanted = "; ".join(f"{n} is {' or '.join(str(v) for v in vs)}" for n, vs in self.given["where"].items())
-                return [problem(self.place, f"no row is left by 'where' ({wanted}).", hint="check the values and their spelling.")]
-        checks = list(self._checks())
-        counts = engine.row(f"SELECT {', '.join(f'count_if({c.condition})' for c in checks)} FROM {self.view}", place=self.raw.file)
-        lines = [self._line(engine, c) for c, n in zip(checks, counts, strict=True) if n]
+        if self._picks and not engine.row(f"SELECT count(*) FROM {self.view}", place=self.raw.file)[0]:
+            names = ", ".join(repr(n) for n in (*self.given["where"], *self.given["where_not"]))
+            return [problem(self.place, f"no row is left by 'where' ({names}).", hint="check the values and their spelling.")]
+        checks, counted = list(self._checks()), self._counted()
+        parts = [*(f"count_if({c.condition})" for c in checks), *counted.values()]
+        found = engine.row(f"SELECT {', '.join(parts)} FROM {self.view}", place=self.raw.file)
+        self._counts = dict(zip(counted, map(int, found[len(checks) :]), strict=True))
+        lines = [self._line(engine, c) for c, n in zip(checks, found, strict=False) if n]
         return [*lines, *self._ambiguous(engine)]
 
     def _line(self, engine: Engine, check: Check) -> str:
@@ -267,7 +279,7 @@ class Spec:
     def _ambiguous(self, engine: Engine) -> Iterator[str]:
         """Tell of composite ids that two different combinations share, because a part itself holds a dash."""
         for rule in self.rules:
-            free = [p for p in rule.parts if not p.startswith("'")]
+            free = [p for p in rule.parts if not p.startswith(("'", "CAST("))]
             if rule.column in ID_SPACES and len(free) > 1:
                 base = sorted({f"{c[1:]} AS {c}" for c in free if c.startswith("k")})
                 if len(base) < len(set(free)):
@@ -287,7 +299,7 @@ class Spec:
         self._count(engine, flow)
         for rule in self.rules:
             if rule.column in ID_SPACES:
-                codes.add(f"SELECT {quoted(rule.column)} FROM {self.view}", ID_SPACES[rule.column])
+                codes.add(self._ids(rule), ID_SPACES[rule.column])
         columns = [quoted(r.column) for r in self.rules]
         kept = f"SELECT row, {', '.join(columns)} FROM {self.view} WHERE {self._keep()}"
         if self.given["distinct"]:
@@ -305,73 +317,47 @@ class Spec:
             others = " AND ".join(f"o.{quoted(c)} IS NULL" for c in self.contract.columns if quoted(c) not in columns)
             condition = f"{same} AND {others}" if others else same
             coded = f"SELECT n.* FROM ({coded}) AS n WHERE NOT EXISTS (SELECT 1 FROM canonical_{self.table} AS o WHERE {condition})"
-        before = engine.row(f"SELECT count(*) FROM {self.view} WHERE {self._keep()}")[0]
         already = engine.row(f"SELECT count(*) FROM canonical_{self.table}")[0]
         engine.run(f"INSERT INTO canonical_{self.table} BY NAME {coded}", place=self.raw.file)
         after = engine.row(f"SELECT count(*) FROM canonical_{self.table}")[0] - already
         if self.given["distinct"]:
-            flow.add(f"{self.label}: distinct", before, after, "rows that say the same again")
+            flow.add(f"{self.label}: distinct", self._counts["kept"], after, "rows that say the same again")
+
+    def _ids(self, rule: Rule) -> str:
+        """Return a query of the ids a rule gives: from the rows before they are melted, unless the melt makes them."""
+        if rule.grouped or rule.allowed:
+            return f"SELECT {quoted(rule.column)} FROM {self.view}"
+        return f"SELECT {rule.text} FROM ({self.picked})"
+
+    def _counted(self) -> dict[str, str]:
+        """Return what is counted while the rows are checked, for the flow: name to SQL."""
+        counts = {"rows": "count(*)", "kept": f"count_if({self._keep()})"}
+        if self.melt:
+            counts["filled"] = f"count(t_{self.melt['value']})"
+        if self._ranged:
+            counts |= {"answers": "count(v_value)", "in range": "count(value)"}
+        if self.rule("person_id") and self._keep() != "TRUE":
+            counts["people"] = f"count(DISTINCT person_id) FILTER ({self._keep()})"
+        return counts
 
     def _keep(self) -> str:
         return f"{quoted(self.melt['value'])} IS NOT NULL" if self.melt and not self.melt["keep_missing"] else "TRUE"
 
     def _count(self, engine: Engine, flow: Flow) -> None:
         """Record what the row picks, empty cells and answers out of range take away."""
-        if self.given["where"]:
+        if self._picks:
             total = engine.row(f"SELECT count(*) FROM {self.raw.relation}")[0]
             picked = engine.row(f"SELECT count(DISTINCT row) FROM {self.view}")[0]
-            flow.add(f"{self.label}: where", total, picked, f"rows not picked by {', '.join(self.given['where'])}")
-        person = "person_id" if self._rule("person_id") else None
-        counts = ["count(*)"]
-        if self.melt:
-            counts.append(f"count(t_{self.melt['value']})")
-        if self._ranged:
-            counts += ["count(v_value)", "count(value)"]
-        if person:
-            counts += [f"count(DISTINCT {person})", f"count(DISTINCT {person}) FILTER ({self._keep()})"]
-        values = [int(v) for v in engine.row(f"SELECT {', '.join(counts)} FROM {self.view}", place=self.raw.file)]
+            names = ", ".join((*self.given["where"], *self.given["where_not"]))
+            flow.add(f"{self.label}: where", total, picked, f"rows not picked by {names}")
+        n = self._counts
         if self.melt:
             reason = "empty cells and missing codes" + (" (kept, as missing)" if self.melt["keep_missing"] else "")
-            flow.add(f"{self.label}: cells", values[0], values[1], reason, unit="cells")
+            flow.add(f"{self.label}: cells", n["rows"], n["filled"], reason, unit="cells")
         if self._ranged:
-            at = 2 if self.melt else 1
-            flow.add(f"{self.label}: range", values[at], values[at + 1], "answers outside the range, set missing", unit="answers")
-        if person:
-            flow.add(f"{self.label}: people", values[-2], values[-1], "people without any row", unit="people")
-
-
-def create_tables(engine: Engine) -> None:
-    """Create the canonical tables with their fixed types, and where each row came from."""
-    for name, contract in TABLES.items():
-        columns = ", ".join(f"{quoted(c)} {SQL_TYPES[column.kind]}" for c, column in contract.columns.items())
-        engine.run(f"CREATE TABLE canonical_{name} (_spec INTEGER, _row BIGINT, {columns})")
-
-
-def check_keys(engine: Engine, specs: list[Spec]) -> None:
-    """Refuse canonical tables in which a key occurs more than once.
-
-    Raises
-    ------
-    DataError
-        Naming the table, its key, the files and the rows.
-    """
-    lines = []
-    for name, contract in TABLES.items():
-        key = ", ".join(quoted(k) for k in contract.key)
-        mixed = f"hash({key})"
-        table = f"canonical_{name}"
-        if engine.row(f"SELECT count(*) = count(DISTINCT {mixed}) FROM {table}")[0]:
-            continue
-        doubled = f"SELECT _spec, _row AS row, count(*) OVER (PARTITION BY {key}) AS n FROM {table}"
-        places = [
-            f"{specs[s].raw.file}, {first_rows(engine, doubled, f'n > 1 AND _spec = {s}')}"
-            for (s,) in engine.rows(f"SELECT DISTINCT _spec FROM ({doubled}) WHERE n > 1 ORDER BY 1")
-        ]
-        if places:
-            hint = (
-                "map the column that tells these rows apart (wave, session, rater …); or set 'distinct: true' for the table if "
-                "they say the same, or 'duplicates: drop identical' for the file."
-            )
-            lines.append(problem(f"{name}: {'; '.join(places)}", f"rows share a key ({', '.join(contract.key)}).", hint=hint))
-    if lines:
-        raise DataError("\n".join(lines))
+            flow.add(f"{self.label}: range", n["answers"], n["in range"], "answers outside the range, set missing", unit="answers")
+        person = self.rule("person_id")
+        if person is not None:
+            named = int(engine.row(f"SELECT count(DISTINCT id) FROM ({self._ids(person)}) AS q(id)")[0])
+            kept = n.get("people", named)
+            flow.add(f"{self.label}: people", named, kept, "people without any row", unit="people")

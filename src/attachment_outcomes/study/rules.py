@@ -19,6 +19,7 @@ from attachment_outcomes.study.contracts import TABLES, Column
 from attachment_outcomes.study.engine import equals, text
 from attachment_outcomes.study.readers import Raw
 
+WORD, ROW = "=", "#"  # marks of a fixed word and of the row's number in a composite id
 KINDS = ("from", "join", "value", "row_number", "weeks_since")
 ID_SPACES = {
     "person_id": "person", "about_person_id": "person", "person_a": "person", "person_b": "person", "therapist_id": "person",
@@ -44,6 +45,7 @@ class Rule:
     words: tuple[str, ...] = ()  # every value the column can get, where the configuration alone decides it
     constant: str | None = None
     raw_columns: tuple[str, ...] = ()
+    grouped: bool = False  # depends on a group of the melt pattern
 
 
 @dataclass
@@ -131,25 +133,38 @@ def build(scope: Scope, table: str, column: str, given: str | Mapping[str, Any],
         made.constant, made.words = canonical(rule["value"]), (canonical(rule["value"]),)
         return made
     if kind == "row_number":
-        made.text = made.value = f"CAST(row - {scope.raw.first_row - 1} AS VARCHAR)"
+        made.text = made.value = _row_number(scope)
         return made
     if kind == "weeks_since":
         return _weeks(scope, made, rule["weeks_since"], place, person)
     how = AS_ID if column in ID_SPACES else MAPPED if rule.get("map") else OPEN
     if kind == "join":
-        made.parts = tuple(text(p[1:]) if p.startswith("=") else scope.column(p, how, key) for p in rule["join"])
-        expression = " || '-' || ".join(made.parts)
+        made.parts = tuple(_part(scope, p, how, key) for p in rule["join"])
+        expression = f" || '{'-' if column in ID_SPACES else ', '}' || ".join(made.parts)
         made.raw_columns = tuple(p for p in rule["join"] if p in scope.raw.columns)
+        made.grouped = any(p in scope.groups for p in rule["join"])
     else:
         expression = scope.column(rule["from"], how, key)
         made.raw_columns = (rule["from"],) if rule["from"] in scope.raw.columns else ()
         made.words = tuple(dict.fromkeys(scope.groups.get(rule["from"], ())))
+        made.grouped = rule["from"] in scope.groups
         made.decimal = "." if rule["from"] in scope.groups else decimal
     made.text = without(expression, rule.get("missing", ()), made.decimal)
     made.value = f"t_{column}"
     if rule.get("map"):
         apply_map(made, rule["map"], place)
     return made
+
+
+def _row_number(scope: Scope) -> str:
+    return f"CAST(row - {scope.raw.first_row - 1} AS VARCHAR)"
+
+
+def _part(scope: Scope, part: str, how: str, key: str) -> str:
+    """Return SQL for one part of a composite id."""
+    if part == ROW:
+        return _row_number(scope)
+    return text(part[1:]) if part.startswith(WORD) else scope.column(part, how, key)
 
 
 def apply_map(rule: Rule, given: Mapping[Any, Any], place: str) -> None:
@@ -193,7 +208,7 @@ def _weeks(scope: Scope, made: Rule, given: Mapping[str, str], place: str, perso
 
 def _person_in_file(scope: Scope, person: str | Mapping[str, Any], place: str) -> str:
     rule = {"from": person} if isinstance(person, str) else person
-    named = [rule["from"]] if "from" in rule else [p for p in rule.get("join", ()) if not p.startswith("=")]
+    named = [rule["from"]] if "from" in rule else [p for p in rule.get("join", ()) if not p.startswith(WORD)]
     if not named or any(n not in scope.raw.columns for n in named):
         hint = "name the column with the baseline date under 'baseline'."
         raise ConfigError(problem(place, "the earliest date of the person needs a person_id made of raw columns.", hint=hint))

@@ -1,0 +1,73 @@
+"""The canonical tables while they are being filled: their form, their keys, and where each row came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attachment_outcomes.errors import DataError, problem
+from attachment_outcomes.study.contracts import SQL_TYPES, TABLES
+from attachment_outcomes.study.engine import Engine, first_rows, quoted
+from attachment_outcomes.study.mapping import Spec
+
+
+def create_tables(engine: Engine) -> None:
+    """Create the canonical tables with their fixed types, and where each row came from."""
+    for name, contract in TABLES.items():
+        columns = ", ".join(f"{quoted(c)} {SQL_TYPES[column.kind]}" for c, column in contract.columns.items())
+        engine.run(f"CREATE TABLE canonical_{name} (_spec INTEGER, _row BIGINT, {columns})")
+
+
+def fixed_columns(table: str, specs: Sequence[Spec]) -> set[str]:
+    """Return the columns that hold one value, or nothing, in every row: sorting and comparing can do without them."""
+    rules = {name: [s.rule(name) for s in specs if s.table == table] for name in TABLES[table].columns}
+    return {
+        name
+        for name, found in rules.items()
+        if len({None if r is None else r.constant for r in found}) < 2 and all(r is None or r.constant is not None for r in found)
+    }
+
+
+def sorted_query(table: str, specs: Sequence[Spec]) -> str:
+    """Return a query of a canonical table's columns in the order of its key; nulls come last."""
+    fixed = fixed_columns(table, specs)
+    columns = ", ".join(quoted(c) for c in TABLES[table].columns)
+    order = ", ".join(f"{quoted(k)} NULLS LAST" for k in TABLES[table].key if k not in fixed)
+    return f"SELECT {columns} FROM canonical_{table} ORDER BY {order or 'ALL'}"
+
+
+def check_keys(engine: Engine, specs: Sequence[Spec]) -> None:
+    """Refuse canonical tables in which a key occurs more than once.
+
+    Raises
+    ------
+    DataError
+        Naming the table, its key, the files and the rows.
+    """
+    lines = []
+    for name, contract in TABLES.items():
+        fixed = fixed_columns(name, specs)
+        key = ", ".join(quoted(k) for k in contract.key if k not in fixed) or ", ".join(quoted(k) for k in contract.key)
+        mixed = f"hash({key})"
+        table = f"canonical_{name}"
+        if engine.row(f"SELECT count(*) = count(DISTINCT {mixed}) FROM {table}")[0]:
+            continue
+        doubled = f"SELECT _spec, _row AS row, count(*) OVER (PARTITION BY {key}) AS n FROM {table}"
+        places = [
+            f"{specs[s].raw.file}, {first_rows(engine, doubled, f'n > 1 AND _spec = {s}')}"
+            for (s,) in engine.rows(f"SELECT DISTINCT _spec FROM ({doubled}) WHERE n > 1 ORDER BY 1")
+        ]
+        if places:
+            others = [c for c in contract.columns if c not in contract.key]
+            changing = ", ".join(f"bool_or(min({quoted(c)}) IS DISTINCT FROM max({quoted(c)})) OVER ()" for c in others)
+            found = engine.rows(f"SELECT {changing} FROM {table} GROUP BY {key} HAVING count(*) > 1 LIMIT 1")[0] if others else ()
+            differing = [c for c, differs in zip(others, found, strict=True) if differs]
+            same = f"they differ in {', '.join(differing)}" if differing else "they say the same"
+            hint = (
+                "map the column that tells these rows apart (wave, session, rater …); or set 'distinct: true' for the table if "
+                "they say the same, or 'duplicates: drop identical' for the file."
+            )
+            lines.append(
+                problem(f"{name}: {'; '.join(places)}", f"rows share a key ({', '.join(contract.key)}); {same}.", hint=hint)
+            )
+    if lines:
+        raise DataError("\n".join(lines))
