@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -24,12 +24,14 @@ def scores(n: int = 12) -> st.SearchStrategy[np.ndarray]:
 
 PAIRS = st.tuples(scores(), scores())
 RELIABILITY = st.floats(0.5, 0.98)
+FEWER = settings(max_examples=25)  # each example runs five methods on pandas frames twice
 
 
 def run(pre: np.ndarray, post: np.ndarray, reliability: float, **more: object) -> pd.DataFrame:
     return reliable_change(pre, post, reliability=reliability, methods=METHODS, **more)
 
 
+@FEWER
 @given(PAIRS, RELIABILITY, st.integers(-40, 40), st.sampled_from([0.25, 0.5, 2.0, 4.0]))
 def test_shift_and_scale_change_nothing(both: tuple, reliability: float, shift: int, scale: float) -> None:
     pre, post = both
@@ -38,6 +40,7 @@ def test_shift_and_scale_change_nothing(both: tuple, reliability: float, shift: 
     np.testing.assert_allclose(a["statistic"], b["statistic"], rtol=1e-6, atol=1e-6)
 
 
+@FEWER
 @given(PAIRS, RELIABILITY)
 def test_mirrored_scale_mirrors_the_categories(both: tuple, reliability: float) -> None:
     pre, post = both
@@ -50,6 +53,7 @@ def test_mirrored_scale_mirrors_the_categories(both: tuple, reliability: float) 
     assert (one == other)[~close].all()
 
 
+@FEWER
 @given(PAIRS, RELIABILITY)
 def test_the_other_direction_swaps_improved_and_deteriorated(both: tuple, reliability: float) -> None:
     pre, post = both
@@ -60,6 +64,7 @@ def test_the_other_direction_swaps_improved_and_deteriorated(both: tuple, reliab
     assert [swap.get(c, c) for c in up] == down.tolist()
 
 
+@FEWER
 @given(PAIRS, RELIABILITY, st.permutations(range(12)))
 def test_order_of_people_does_not_matter(both: tuple, reliability: float, order: list[int]) -> None:
     pre, post = both
@@ -71,6 +76,7 @@ def test_order_of_people_does_not_matter(both: tuple, reliability: float, order:
         np.testing.assert_allclose(x, b.loc[b["method"] == method, "statistic"], atol=1e-7)
 
 
+@FEWER
 @given(PAIRS, RELIABILITY, st.integers(0, 11))
 def test_someone_without_an_end_score_changes_nobody_else(both: tuple, reliability: float, who: int) -> None:
     pre, post = both
@@ -139,6 +145,7 @@ def test_standardised_change_has_no_unit(both: tuple, shift: int) -> None:
 OCCASIONS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5), WHOLE), max_size=30, unique_by=lambda t: t[:2])
 
 
+@FEWER
 @given(OCCASIONS, st.one_of(st.just("first"), st.integers(0, 5)), st.one_of(st.just("last"), st.integers(0, 5)))
 def test_pairs_are_ordered_and_hold_everybody(rows: list, baseline: object, end: object) -> None:
     long = pd.DataFrame(rows, columns=["person_id", "occasion", "value"]).astype({"value": float})
