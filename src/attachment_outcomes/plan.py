@@ -5,7 +5,7 @@ The rule files ask this module and hold no logic of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -168,11 +168,15 @@ class Plan:
     def instruments_of(self, study: str) -> dict[str, dict[str, Any]]:
         """Return the instruments a study names anywhere, with the study's own form of each merged in."""
         overrides = self.studies[study]["instruments"]
-        named = sorted(k for k in self.instruments if _names(self.studies[study], k))
         return {
             k: {**self.instruments[k], **({"range": overrides[k]["range"]} if "range" in overrides.get(k, {}) else {})}
-            for k in named
+            for k in self._named[study]
         }
+
+    @cached_property
+    def _named(self) -> dict[str, list[str]]:
+        """Keys of the instruments that each study names: as a key, a word or the first half of a score."""
+        return {name: sorted(self.instruments.keys() & set(_heads(study))) for name, study in self.studies.items()}
 
     def ranges(self, study: str) -> dict[str, list[float]]:
         """Return the answer range of each instrument a study names."""
@@ -285,13 +289,17 @@ def _unverified(instrument: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _names(part: Any, instrument: str) -> bool:
-    """Tell whether a configuration names an instrument, as a key, a word or the first half of a score."""
-    if isinstance(part, Mapping):
-        return any(_names(k, instrument) or _names(v, instrument) for k, v in part.items())
-    if isinstance(part, list):
-        return any(_names(p, instrument) for p in part)
-    return isinstance(part, str) and (part == instrument or part.startswith(f"{instrument}."))
+def _heads(part: Any) -> Iterator[str]:
+    """Yield every key and word of a configuration, of a dotted one the first half."""
+    if isinstance(part, str):
+        yield part.partition(".")[0]
+    elif isinstance(part, dict):
+        for key, value in part.items():
+            yield from _heads(key)
+            yield from _heads(value)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _heads(value)
 
 
 def make_plan(overrides: Mapping[str, Any] | None = None) -> Plan:
