@@ -1,0 +1,49 @@
+"""The script of a figure: five files, and the reason where there is nothing to draw."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from attachment_outcomes.errors import ConfigError
+from attachment_outcomes.files import read_table, write_table
+from attachment_outcomes.job import Job, plain_job
+
+
+def job(root: Path, folder: Path, figure: str, *, empty: bool = False) -> Job:
+    made_up = runpy.run_path(str(root / "tests" / "pages" / "made_up.py"))
+    tables = made_up["made_up_tables"]()
+    given = {}
+    for name in ("estimates", "claims"):
+        given[name] = folder / f"{name}.csv"
+        write_table(tables[name].iloc[0:0] if empty else tables[name], given[name])
+    made = {kind: folder / "out" / f"f.{kind}" for kind in ("svg", "png", "pdf", "csv")} | {"caption": folder / "out" / "f.txt"}
+    return plain_job(input=given, output=made, params={"figure": figure, "settings": made_up["SETTINGS"]})
+
+
+def script(root: Path) -> dict:
+    return runpy.run_path(str(root / "scripts" / "figure.py"), run_name="figure")
+
+
+def test_a_figure_is_written_in_all_its_forms(root: Path, tmp_path: Path) -> None:
+    work = job(root, tmp_path, "rupture_prevalence")
+    script(root)["main"](work)
+    assert "<svg" in work.output.svg.read_text()
+    assert work.output.png.read_bytes().startswith(b"\x89PNG")
+    assert work.output.pdf.read_bytes().startswith(b"%PDF")
+    assert read_table(work.output.csv)["definition"].tolist() == ["control_chart", "strauss_2006", "within_person_drop"]
+    assert work.output.caption.read_text().startswith("control chart 30.0 %")
+
+
+def test_a_figure_without_data_becomes_its_reason(root: Path, tmp_path: Path) -> None:
+    work = job(root, tmp_path, "rupture_prevalence", empty=True)
+    script(root)["main"](work)
+    assert "no share of clients with a rupture" in work.output.caption.read_text()
+    assert "<svg" in work.output.svg.read_text()
+
+
+def test_an_unknown_figure_is_refused(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no module"):
+        script(root)["main"](job(root, tmp_path, "pie_chart"))
