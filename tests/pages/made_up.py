@@ -252,7 +252,7 @@ def claims() -> pd.DataFrame:
             "rule": "95% interval above 0",
             "missing": "a couple satisfaction scale at two or more waves, with couple ids" if i % 4 == 3 else "",
             "note": "",
-            "text": "The earned-secure look like the continuously secure on relationship satisfaction, emotion regulation and parenting.",
+            "text": "The earned-secure look like the continuously secure on satisfaction, emotion regulation and parenting.",
             "n": 120.0,
             "n_clusters": 12.0,
             "unit": "proportion" if i % 2 else "score points",

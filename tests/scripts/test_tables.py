@@ -32,5 +32,5 @@ def test_each_table_is_written_twice(root: Path, tmp_path: Path) -> None:
 
 def test_an_unknown_table_is_refused_with_the_nearest(root: Path, tmp_path: Path) -> None:
     main = runpy.run_path(str(root / "scripts" / "tables.py"), run_name="tables")["main"]
-    with pytest.raises(ConfigError, match="no table 'claim'.*Did you mean 'claims'"):
+    with pytest.raises(ConfigError, match=r"no table 'claim'.*Did you mean 'claims'"):
         main(job(root, tmp_path, ["claim"]))
