@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from attachment_outcomes.config import (
 from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.files import sha256
 from attachment_outcomes.fingerprint import fingerprint
+from attachment_outcomes.measures.instruments import read_instruments, unverified
 
 Study = dict[str, Any]
 
@@ -168,10 +170,7 @@ class Plan:
     def instruments_of(self, study: str) -> dict[str, dict[str, Any]]:
         """Return the instruments a study names anywhere, with the study's own form of each merged in."""
         overrides = self.studies[study]["instruments"]
-        return {
-            k: {**self.instruments[k], **({"range": overrides[k]["range"]} if "range" in overrides.get(k, {}) else {})}
-            for k in self._named[study]
-        }
+        return {k: _form(self.instruments[k], overrides.get(k, {})) for k in self._named[study]}
 
     @cached_property
     def _named(self) -> dict[str, list[str]]:
@@ -226,7 +225,7 @@ class Plan:
 
     def unverified(self, study: str) -> dict[str, list[str]]:
         """Return what of the instruments and criteria that a study uses was not checked against its source."""
-        found = {name: _unverified(instrument) for name, instrument in self.instruments_of(study).items()}
+        found = {name: unverified(instrument) for name, instrument in self.instruments_of(study).items()}
         found |= {name: [] if criterion["verified"] else ["settings"] for name, criterion in self.criteria(study).items()}
         return {name: parts for name, parts in found.items() if parts}
 
@@ -251,7 +250,7 @@ class Plan:
     def presentation(self, study: str) -> dict[str, Any]:
         """Return what figures, tables and pages are told of a study."""
         block = self.studies[study]
-        instruments = self.instruments_of(study)
+        forms = read_instruments({k: self.instruments[k] for k in self._named[study]}, block["instruments"])
         return {
             **{key: block[key] for key in ("name", "title", "about", "source", "measures")},
             **{key: block.get(key) for key in ("change", "rupture", "transmission", "dyads", "audit")},
@@ -260,13 +259,15 @@ class Plan:
             "ci_level": self.config["ci_level"],
             "scales": {
                 f"{key}.{name}": {
-                    "title": scale["title"],
-                    "instrument": instrument["title"],
-                    "direction": scale["direction"],
-                    "range": scale.get("range", []),
+                    "title": scale.title,
+                    "instrument": form.title,
+                    "direction": scale.direction,
+                    "range": [] if isnan(scale.low) else [scale.low, scale.high],
                 }
-                for key, instrument in instruments.items()
-                for name, scale in instrument["scales"].items()
+                for key, form in read_instruments(
+                    {k: self.instruments[k] for k in self._named[study]}, block["instruments"]
+                ).items()
+                for name, scale in form.scales.items()
             },
         }
 
@@ -279,14 +280,14 @@ class Plan:
         return {"requirements.lock": sha256(project_root() / "requirements.lock")}
 
 
-def _unverified(instrument: Mapping[str, Any]) -> list[str]:
-    found = [] if instrument["verified"] else ["scoring key"]
-    return found + [
-        f"{scale_name}: {kind.replace('_', ' ')}"
-        for scale_name, scale in instrument["scales"].items()
-        for kind in ("reliability", "norms", "cutoffs", "reliable_change")
-        if any(not entry["verified"] for entry in scale[kind])
-    ]
+def _form(instrument: dict[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the instrument as a study used it: published norms and criteria hold on the published answer range only."""
+    answers = override.get("range", instrument["range"])
+    if answers == instrument["range"]:
+        return instrument
+    points = ("norms", "cutoffs", "reliable_change")
+    scales = {name: {**scale, **{key: [] for key in points}} for name, scale in instrument["scales"].items()}
+    return {**instrument, "range": answers, "scales": scales}
 
 
 def _heads(part: Any) -> Iterator[str]:

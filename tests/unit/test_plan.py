@@ -81,3 +81,11 @@ def test_every_configuration_file_carries_comments(root):
         text = path.read_text(encoding="utf-8")
         assert text.count("#") >= 1, Path(path).name
         assert isinstance(yaml.safe_load(text), dict)
+
+
+def test_published_norms_do_not_follow_an_instrument_onto_another_answer_range():
+    plan = make_plan({"studies": ["ecr_openpsychometrics"]})
+    assert all(plan.instruments["ecr"]["scales"][s]["reliability"] for s in ("anxiety", "avoidance"))
+    for scale in plan.instruments_of("ecr_openpsychometrics")["ecr"]["scales"].values():
+        assert (scale["norms"], scale["cutoffs"], scale["reliable_change"]) == ([], [], [])
+    assert plan.presentation("ecr_openpsychometrics")["scales"]["ecr.anxiety"]["range"] == [1, 5]
