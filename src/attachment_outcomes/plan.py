@@ -264,9 +264,7 @@ class Plan:
                     "direction": scale.direction,
                     "range": [] if isnan(scale.low) else [scale.low, scale.high],
                 }
-                for key, form in read_instruments(
-                    {k: self.instruments[k] for k in self._named[study]}, block["instruments"]
-                ).items()
+                for key, form in forms.items()
                 for name, scale in form.scales.items()
             },
         }
