@@ -49,7 +49,7 @@ def check_keys(engine: Engine, specs: Sequence[Spec]) -> None:
         key = ", ".join(quoted(k) for k in contract.key if k not in fixed) or ", ".join(quoted(k) for k in contract.key)
         mixed = f"hash({key})"
         table = f"canonical_{name}"
-        if engine.row(f"SELECT count(*) = count(DISTINCT {mixed}) FROM {table}")[0]:
+        if engine.count(f"SELECT count(*) = count(DISTINCT {mixed}) FROM {table}"):
             continue
         doubled = f"SELECT _spec, _row AS row, count(*) OVER (PARTITION BY {key}) AS n FROM {table}"
         places = [

@@ -271,14 +271,22 @@ def check_key(path: str | Path, table: str) -> None:
     names = ", ".join(f'"{k}"' for k in key)
     source = f"read_parquet('{_quoted(path)}')"
     # Different hashes prove different keys, so that large tables are grouped by one number instead of their whole key.
-    if duckdb.sql(f"SELECT count(*) = count(DISTINCT hash({names})) FROM {source}").fetchall()[0][0]:
+    if _one(f"SELECT count(*) = count(DISTINCT hash({names})) FROM {source}")[0]:
         return
-    doubled = duckdb.sql(f"SELECT count(*) FROM (SELECT 1 FROM {source} GROUP BY {names} HAVING count(*) > 1)").fetchall()[0][0]
+    doubled = _one(f"SELECT count(*) FROM (SELECT 1 FROM {source} GROUP BY {names} HAVING count(*) > 1)")[0]
     if doubled:
         raise DataError(
             f"{table}: {doubled} keys ({', '.join(key)}) occur more than once. Hint: map the column that tells the "
             "rows apart, or set 'duplicates: drop identical' for the source in the study's YAML."
         )
+
+
+def _one(sql: str) -> tuple[Any, ...]:
+    """Return the one row of a query, without the bar that DuckDB draws when a query takes long."""
+    with duckdb.connect() as session:
+        session.execute("SET enable_progress_bar = false")
+        row: tuple[Any, ...] = session.execute(sql).fetchall()[0]
+    return row
 
 
 def _quoted(path: str | Path) -> str:
@@ -314,7 +322,7 @@ def check_file(path: str | Path, table: str, *, key: bool = True) -> None:
         raise DataError(f"{table}: its columns or types are not the contract's")
     rules = _rules(table)
     counts = ", ".join(f"count_if({broken})" for _, broken, _ in rules)
-    found = duckdb.sql(f"SELECT {counts} FROM read_parquet('{_quoted(path)}')").fetchall()[0]
+    found = _one(f"SELECT {counts} FROM read_parquet('{_quoted(path)}')")
     for (name, _, words), n in zip(rules, found, strict=True):
         if n:
             raise DataError(f"{table}.{name}: {words} in {n} {'row' if n == 1 else 'rows'}")

@@ -52,9 +52,13 @@ class Engine:
         """Return all rows of a query."""
         return list(self._execute(sql, place).fetchall())
 
-    def row(self, sql: str, *, place: str = "the study") -> tuple[Any, ...]:
-        """Return the one row of a query."""
-        return self.rows(sql, place=place)[0]
+    def counts(self, sql: str, *, place: str = "the study") -> list[int]:
+        """Return the one row of a query of counts; where there was nothing to count, 0."""
+        return [int(n or 0) for n in self.rows(sql, place=place)[0]]
+
+    def count(self, sql: str, *, place: str = "the study") -> int:
+        """Return the one count of a query."""
+        return self.counts(sql, place=place)[0]
 
     def _execute(self, sql: str, place: str) -> duckdb.DuckDBPyConnection:
         try:
@@ -87,6 +91,7 @@ def engine(*, near: str | Path | None = None, threads: int = THREADS) -> Iterato
                 "autoload_known_extensions": "false",
             }
         )
+        connection.execute("SET enable_progress_bar = false")  # it would be drawn into logs
         for macro in _MACROS:
             connection.execute(macro)
         yield Engine(connection, scratch)
@@ -132,7 +137,7 @@ def number(expression: str, decimal: str = ".") -> str:
 def first_rows(engine: Engine, relation: str, condition: str) -> str:
     """Return ``rows 3, 7 and 4 more`` for the rows of a relation that meet a condition (a row counts once)."""
     found = f"SELECT DISTINCT row FROM ({relation}) WHERE {condition}"
-    total = int(engine.row(f"SELECT count(*) FROM ({found})")[0])
+    total = engine.count(f"SELECT count(*) FROM ({found})")
     shown = [str(r[0]) for r in engine.rows(f"{found} ORDER BY row LIMIT {ROWS_SHOWN}")]
     noun = "row" if total == 1 else "rows"
     return f"{noun} {', '.join(shown)}" + (f" and {total - len(shown)} more" if total > len(shown) else "")

@@ -134,7 +134,7 @@ def _judge(
         found = _by_shape(column, facts.filled, shaped)
     elif facts.shortest == facts.longest == _COMPACT_LENGTH:
         c = raw.columns[column]
-        n = int(engine.row(f"SELECT count_if(regexp_matches({c}, {text(p.COMPACT_DATE)})) FROM {raw.relation}")[0])
+        n = engine.count(f"SELECT count_if(regexp_matches({c}, {text(p.COMPACT_DATE)})) FROM {raw.relation}")
         found = Finding(column, "dates", n) if n >= p.COMPACT_SHARE * facts.filled else None
     suspicion = p.suspected_by_name(column)
     if found is None and suspicion is not None:
@@ -194,7 +194,7 @@ def _confirmed(engine: Engine, raw: Raw, column: str, suspicion: tuple[str, str]
     kind, needs = suspicion
     cells = facts.filled if needs == p.ANY_CELL else facts.filled - facts.plain
     if needs == p.TEXT_CELL and cells:
-        cells = int(engine.row(f"SELECT count_if(contains({raw.columns[column]}, ' ')) FROM {raw.relation}")[0])
+        cells = engine.count(f"SELECT count_if(contains({raw.columns[column]}, ' ')) FROM {raw.relation}")
     return Finding(column, kind, cells) if cells else None
 
 

@@ -120,7 +120,7 @@ class Codes:
         self._engine.run(
             f"INSERT INTO codes_{space} SELECT id, {code} FROM (SELECT id FROM ({fresh}) ANTI JOIN codes_{space} USING (id))"
         )
-        n, distinct = self._engine.row(f"SELECT count(*), count(DISTINCT code) FROM codes_{space}")
+        n, distinct = self._engine.counts(f"SELECT count(*), count(DISTINCT code) FROM codes_{space}")
         if n != distinct:
             hint = "use another key (open data: another study name)."
             raise DataError(problem("ids", f"{n - distinct} ids share a code with another.", hint=hint))

@@ -138,7 +138,7 @@ def ingest(
             spec.insert(session, codes, intake.flow, number)
         check_keys(session, specs)
         for name in TABLES:
-            n = session.row(f"SELECT count(*) FROM canonical_{name}")[0]
+            n = session.count(f"SELECT count(*) FROM canonical_{name}")
             logger.info("%s: %s has %d rows", study["name"], name, n)
         yield intake
 

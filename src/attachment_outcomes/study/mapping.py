@@ -250,12 +250,12 @@ class Spec:
 
     def check(self, engine: Engine) -> list[str]:
         """Return one line for each way in which rows of the specification break the rules or the contract."""
-        if self._picks and not engine.row(f"SELECT count(*) FROM {self.view}", place=self.raw.file)[0]:
+        if self._picks and not engine.count(f"SELECT count(*) FROM {self.view}", place=self.raw.file):
             names = ", ".join(repr(n) for n in (*self.given["where"], *self.given["where_not"]))
             return [problem(self.place, f"no row is left by 'where' ({names}).", hint="check the values and their spelling.")]
         checks, counted = list(self._checks()), self._counted()
         parts = [*(f"count_if({c.condition})" for c in checks), *counted.values()]
-        found = engine.row(f"SELECT {', '.join(parts)} FROM {self.view}", place=self.raw.file)
+        found = engine.counts(f"SELECT {', '.join(parts)} FROM {self.view}", place=self.raw.file)
         self._counts = dict(zip(counted, map(int, found[len(checks) :]), strict=True))
         lines = [self._line(engine, c) for c, n in zip(checks, found, strict=False) if n]
         return [*lines, *self._ambiguous(engine)]
@@ -271,7 +271,7 @@ class Spec:
             marks = {".": "'[-+]?[0-9]+,[0-9]+'", ",": "'[-+]?[0-9]+[.][0-9]+'"}
             decimal = str(self.raw.source["decimal"])
             other = f"{check.condition} AND regexp_full_match(t_{check.column}, {marks[decimal]})"
-            if engine.row(f"SELECT count_if({other}) FROM {self.view}")[0]:
+            if engine.count(f"SELECT count_if({other}) FROM {self.view}"):
                 hint = f"the numbers are written with a decimal {'comma' if decimal == '.' else 'point'}: set "
                 hint += "'decimal: \",\"' for the file." if decimal == "." else "'decimal: \".\"' for the file."
         return problem(place, f"{check.what}, in {first_rows(engine, query, check.condition)}.", hint=hint)
@@ -287,7 +287,7 @@ class Spec:
                 joined = " || '-' || ".join(rule.parts)
                 columns = f"SELECT {', '.join(base)} FROM {self.raw.relation}"
                 tuples = f"SELECT DISTINCT {', '.join(free)}, {joined} AS id FROM ({columns})"
-                n, distinct = engine.row(f"SELECT count(id), count(DISTINCT id) FROM ({tuples})")
+                n, distinct = engine.counts(f"SELECT count(id), count(DISTINCT id) FROM ({tuples})")
                 if n != distinct:
                     hint = "put a fixed word ('=word') between the parts, or correct the ids."
                     yield problem(self._cell_place(rule), f"{n - distinct} composite ids stand for two people each.", hint=hint)
@@ -317,9 +317,9 @@ class Spec:
             others = " AND ".join(f"o.{quoted(c)} IS NULL" for c in self.contract.columns if quoted(c) not in columns)
             condition = f"{same} AND {others}" if others else same
             coded = f"SELECT n.* FROM ({coded}) AS n WHERE NOT EXISTS (SELECT 1 FROM canonical_{self.table} AS o WHERE {condition})"
-        already = engine.row(f"SELECT count(*) FROM canonical_{self.table}")[0]
+        already = engine.count(f"SELECT count(*) FROM canonical_{self.table}")
         engine.run(f"INSERT INTO canonical_{self.table} BY NAME {coded}", place=self.raw.file)
-        after = engine.row(f"SELECT count(*) FROM canonical_{self.table}")[0] - already
+        after = engine.count(f"SELECT count(*) FROM canonical_{self.table}") - already
         if self.given["distinct"]:
             flow.add(f"{self.label}: distinct", self._counts["kept"], after, "rows that say the same again")
 
@@ -346,8 +346,8 @@ class Spec:
     def _count(self, engine: Engine, flow: Flow) -> None:
         """Record what the row picks, empty cells and answers out of range take away."""
         if self._picks:
-            total = engine.row(f"SELECT count(*) FROM {self.raw.relation}")[0]
-            picked = engine.row(f"SELECT count(DISTINCT row) FROM {self.view}")[0]
+            total = engine.count(f"SELECT count(*) FROM {self.raw.relation}")
+            picked = engine.count(f"SELECT count(*) FROM ({self.picked})")
             names = ", ".join((*self.given["where"], *self.given["where_not"]))
             flow.add(f"{self.label}: where", total, picked, f"rows not picked by {names}")
         n = self._counts
@@ -358,6 +358,6 @@ class Spec:
             flow.add(f"{self.label}: range", n["answers"], n["in range"], "answers outside the range, set missing", unit="answers")
         person = self.rule("person_id")
         if person is not None:
-            named = int(engine.row(f"SELECT count(DISTINCT id) FROM ({self._ids(person)}) AS q(id)")[0])
+            named = engine.count(f"SELECT count(DISTINCT id) FROM ({self._ids(person)}) AS q(id)")
             kept = n.get("people", named)
             flow.add(f"{self.label}: people", named, kept, "people without any row", unit="people")

@@ -15,7 +15,7 @@ _MONTH = r"(0?[1-9]|1[0-2])"
 _DAY = r"(0?[1-9]|[12][0-9]|3[01])"
 _MONTHS = r"(jan|feb|mar|mär|maer|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez)[a-zé]*"
 _UPPER, _LOWER = "A-ZÀ-ÖØ-ÞĀ-ſ", "a-zß-öø-ÿĀ-ſ'’"  # Latin letters; whole Unicode classes make the expressions slow
-_CAPITALISED = rf"[{_UPPER}][{_LOWER}]+(-[{_UPPER}][{_LOWER}]+)*"
+_CAPITALISED = rf"[{_UPPER}][{_LOWER}]+(-?[{_UPPER}][{_LOWER}]+)*"  # Anna, Jean-Luc, O'Brien, McCoy
 
 # A cell that is a plain number; a leading zero or plus makes it a code or a telephone number.
 PLAIN_NUMBER = r"[-]?(0|[1-9][0-9]*)?([.,][0-9]+)?([eE][-+]?[0-9]+)?"

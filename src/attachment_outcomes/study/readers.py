@@ -120,7 +120,7 @@ def _names(engine: Engine, header: Sequence[str], source: Mapping[str, Any], rel
     place, rule = source["file"], source["duplicate_columns"]
     names = [" ".join(cell.split()) or f"column_{i}" for i, cell in enumerate(header, start=1)]
     nameless = [i for i, cell in enumerate(header) if not cell.strip()]
-    filled = engine.row("SELECT " + ", ".join(f"count(c{i})" for i in nameless) + f" FROM {relation}") if nameless else ()
+    filled = engine.counts("SELECT " + ", ".join(f"count(c{i})" for i in nameless) + f" FROM {relation}") if nameless else ()
     vacant = {i for i, n in zip(nameless, filled, strict=True) if not n}  # neither a name nor a cell: no column at all
     doubled = [name for name, n in Counter(names).items() if n > 1]
     if doubled and rule == "refuse":
@@ -150,7 +150,7 @@ def _names(engine: Engine, header: Sequence[str], source: Mapping[str, Any], rel
             found[numbered] = f"c{i}"
         else:
             different = f"c{i} IS DISTINCT FROM {found[name]}"
-            if engine.row(f"SELECT count(*) FROM {relation} WHERE {different}")[0]:
+            if engine.count(f"SELECT count(*) FROM {relation} WHERE {different}"):
                 rows = first_rows(engine, f"SELECT * FROM {relation}", different)
                 what = f"columns named {name!r} are not identical: they differ in {rows}."
                 raise DataError(problem(place, what, hint="rename them, or set 'duplicate_columns: number' for the file."))
@@ -177,7 +177,7 @@ def load(engine: Engine, source: Mapping[str, Any], path: str | Path, relation: 
     columns = _names(engine, header, source, relation)
     cells = list(columns.values())
     empty = " AND ".join(f"{c} IS NULL" for c in cells)
-    read, used = engine.row(f"SELECT count(*), count_if(NOT ({empty})) FROM {relation}")
+    read, used = engine.counts(f"SELECT count(*), count_if(NOT ({empty})) FROM {relation}")
     flow.add(f"{place}: read", read, used, "rows without any cell")
     if not used:
         raise DataError(problem(place, "has a header but no data.", hint="check that the export was not filtered to nothing."))
@@ -194,11 +194,11 @@ def _repeats(engine: Engine, source: Mapping[str, Any], relation: str, cells: li
     # Equal rows have equal hashes, so rows whose hash is alone need no comparison: this keeps large files quick.
     mixed = f"hash({', '.join(cells)})"
     suspect = f"{mixed} IN (SELECT {mixed} FROM {relation} GROUP BY 1 HAVING count(*) > 1)"
-    if rule == "keep" or not engine.row(f"SELECT count(*) - count(DISTINCT {mixed}) FROM {relation}")[0]:
+    if rule == "keep" or not engine.count(f"SELECT count(*) - count(DISTINCT {mixed}) FROM {relation}"):
         flow.add(f"{place}: repeats", n, n, "rows identical to an earlier row")
         return
     ranked = f"SELECT row, row_number() OVER (PARTITION BY {', '.join(cells)} ORDER BY row) AS n FROM {relation} WHERE {suspect}"
-    doubled = int(engine.row(f"SELECT count(*) FROM ({ranked}) WHERE n > 1")[0])
+    doubled = engine.count(f"SELECT count(*) FROM ({ranked}) WHERE n > 1")
     if doubled and rule == "refuse":
         rows = first_rows(engine, ranked, "n > 1")
         hint = "set 'duplicates: drop identical' for the file, or 'duplicates: keep' if each row is another person."
@@ -213,8 +213,8 @@ def _blank(engine: Engine, source: Mapping[str, Any], relation: str, cells: list
     if not codes:
         return
     tests = {c: equals(c, codes, decimal=source["decimal"]) for c in cells}
-    held = sum(engine.row("SELECT " + ", ".join(f"count_if({t})" for t in tests.values()) + f" FROM {relation}"))
-    filled = sum(engine.row("SELECT " + ", ".join(f"count({c})" for c in cells) + f" FROM {relation}"))
+    held = sum(engine.counts("SELECT " + ", ".join(f"count_if({t})" for t in tests.values()) + f" FROM {relation}"))
+    filled = sum(engine.counts("SELECT " + ", ".join(f"count({c})" for c in cells) + f" FROM {relation}"))
     flow.add(f"{source['file']}: missing codes", filled, filled - held, "cells that hold a missing code", unit="cells")
     if held:
         blanked = ", ".join(f"CASE WHEN NOT {t} THEN {c} END AS {c}" for c, t in tests.items())
