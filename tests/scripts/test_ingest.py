@@ -134,6 +134,7 @@ def test_bytes_do_not_depend_on_threads_or_runs(tmp_path: Path) -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.slow
 def test_a_file_larger_than_its_memory_streams(tmp_path: Path, root: Path) -> None:
     # 1.2 million rows with long ids take 200 MB as text; the session gets 120 MB and spills what does not fit.
     rows = "SELECT 'patient-of-the-clinic-' || lpad((i // 12)::VARCHAR, 12, '0') AS id, i % 12 AS wave, i % 12 * 4 AS weeks"

@@ -68,6 +68,7 @@ def test_suddengains(shared_data: Path) -> None:
     assert sorted(score(tables, "rumination", "total")["wave"].dropna().unique()) == [1, 2]
 
 
+@pytest.mark.slow
 def test_ecr_openpsychometrics(shared_data: Path) -> None:
     tables, flow = read_study("ecr_openpsychometrics", shared_data)
     assert counts(tables) == {"people": 51491, "items": 51491 * 36}

@@ -44,7 +44,8 @@ def check_keys(engine: Engine, specs: Sequence[Spec]) -> None:
         Naming the table, its key, the files and the rows.
     """
     lines = []
-    for name, contract in TABLES.items():
+    for name in dict.fromkeys(s.table for s in specs):
+        contract = TABLES[name]
         fixed = fixed_columns(name, specs)
         key = ", ".join(quoted(k) for k in contract.key if k not in fixed) or ", ".join(quoted(k) for k in contract.key)
         mixed = f"hash({key})"

@@ -137,9 +137,8 @@ def ingest(
         for number, spec in enumerate(specs):
             spec.insert(session, codes, intake.flow, number)
         check_keys(session, specs)
-        for name in TABLES:
-            n = session.count(f"SELECT count(*) FROM canonical_{name}")
-            logger.info("%s: %s has %d rows", study["name"], name, n)
+        sizes = session.counts("SELECT " + ", ".join(f"(SELECT count(*) FROM canonical_{name})" for name in TABLES))
+        logger.info("%s: rows read into %s", study["name"], ", ".join(f"{t} {n}" for t, n in zip(TABLES, sizes, strict=True)))
         yield intake
 
 

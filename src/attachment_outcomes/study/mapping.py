@@ -67,6 +67,7 @@ class Spec:
             for name in given[picker]:
                 self.scope.raw_column(name, PICKS_ROWS, picker)
         self.rules = self._rules()
+        self._carried = sorted({raw.columns[name] for name, _ in self.scope.uses})
         self.scope.uses.extend((name, MAPPED if self.melt and self.melt.get("map") else OPEN) for name in self.melted)
         self.ranges = ranges
         fixed = (r.constant for c in ("instrument", "system", "subgroup", "label") if (r := self.rule(c)) is not None)
@@ -124,9 +125,8 @@ class Spec:
 
     def create(self, engine: Engine) -> None:
         """Create the view with texts and typed values."""
-        carried = sorted({self.raw.columns[name] for name, _ in self.scope.uses if name in self.raw.columns})
         cells = [self.raw.columns[name] for name in self.melted]
-        base = ["row", *(f"{c} AS k{c}" for c in carried), *cells, *self.scope.windows]
+        base = ["row", *(f"{c} AS k{c}" for c in self._carried), *cells, *self.scope.windows]
         picked = f"SELECT * FROM (SELECT {', '.join(base)} FROM {self.raw.relation}) WHERE {self._where()}"
         self.picked = picked
         if self.melt:
