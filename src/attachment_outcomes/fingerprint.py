@@ -24,6 +24,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+from attachment_outcomes.registry import entry_module
+
 PACKAGE = "attachment_outcomes"
 SOURCE = Path(__file__).resolve().parent
 WHOLE = "*"  # stands for every name of a module
@@ -47,7 +49,7 @@ class Outline(TypedDict):
     key: str
     defined: dict[str, list[Statement]]
     imported: dict[str, list[list[str]]]  # local name -> [module, name]; the name is empty for a whole module
-    entries: dict[str, str]  # public name -> module of the room
+    entries: dict[str, str]  # public name -> module of the room, or whole name of a module
     always: list[Statement]
 
 
@@ -252,7 +254,7 @@ class _Walk:
             self.take(on_import, outline["always"], place.module, outline)
         passed_on = [_meant(of, name, []) for of, name in outline["imported"].get(place.name, [])]
         if place.name in outline["entries"]:
-            passed_on.append(Place(f"{place.module}.{outline['entries'][place.name]}", place.name))
+            passed_on.append(Place(entry_module(place.module, outline["entries"][place.name]), place.name))
         self.queue.extend(passed_on)
         unknown = place.name not in outline["defined"] and not passed_on
         self.take(label, _all(outline) if unknown else outline["defined"].get(place.name, []), place.module, outline)

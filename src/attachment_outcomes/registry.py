@@ -14,16 +14,22 @@ from typing import Any
 from attachment_outcomes.errors import ConfigError, did_you_mean
 
 
+def entry_module(room: str, module: str) -> str:
+    """Return the whole name of the module that an entry point names: the room's own, unless it is written with dots."""
+    return module if "." in module else f"{room}.{module}"
+
+
 def entry_points(room: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return ``__getattr__`` and ``__dir__`` for a room whose public functions live in its modules.
 
-    ``names`` maps a public name to the module of the room that defines it.
+    ``names`` maps a public name to the module of the room that defines it, or, where that stands on a floor below, to the
+    whole name of the module, with its dots.
     """
 
     def getattr_(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {room!r} has no attribute {name!r}.{did_you_mean(name, names)}")
-        return getattr(import_module(f"{room}.{names[name]}"), name)
+        return getattr(import_module(entry_module(room, names[name])), name)
 
     def dir_() -> list[str]:
         return sorted(names)

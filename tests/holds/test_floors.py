@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from attachment_outcomes.registry import entry_module
+
 PACKAGE = "attachment_outcomes"
 GROUND = {"errors", "config", "registry", "files", "flow", "job", "fingerprint"}
 ROOMS = {"study", "measures", "inference"}
@@ -115,12 +117,15 @@ def entries(path: Path) -> dict[str, str]:
 
 def test_a_door_names_what_is_there_and_no_module_hides_a_function(root: Path) -> None:
     for path in doors(root):
+        room = path.parent.relative_to(root / "src").as_posix().replace("/", ".")
         modules = {p.stem for p in path.parent.glob("*.py")} | {p.parent.name for p in path.parent.glob("*/__init__.py")}
         for public, module in entries(path).items():
-            assert module in modules, f"{path.parent.name}.{public}: there is no module {module}"
+            assert "." not in module or module.split(".")[1] in MAY_USE[room.split(".")[1]], f"{room}.{public}: from {module}"
             assert public not in modules, f"{path.parent.name}.{public}: a module of that name would hide the function"
-            file = path.parent / f"{module}.py"
-            tree = ast.parse((file if file.is_file() else path.parent / module / "__init__.py").read_bytes())
+            place = root.joinpath("src", *entry_module(room, module).split("."))
+            file = next((f for f in (place.with_suffix(".py"), place / "__init__.py") if f.is_file()), None)
+            assert file is not None, f"{path.parent.name}.{public}: there is no module {module}"
+            tree = ast.parse(file.read_bytes())
             defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
             defined |= {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
             defined |= {n.target.id for n in tree.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}

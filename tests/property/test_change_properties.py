@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from attachment_outcomes.change import categorise, choose_cutoff, cutoffs, reliable_change
 from attachment_outcomes.change.occasions import pairs
-from attachment_outcomes.change.significance import Cutoff
+from attachment_outcomes.inference.individual_change.significance import Cutoff
 from attachment_outcomes.inference import paired_change, proportion
 
 METHODS = ["JT", "GLN", "EN", "NK", "HA"]

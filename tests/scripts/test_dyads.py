@@ -12,7 +12,11 @@ from attachment_outcomes.job import plain_job
 from attachment_outcomes.study.contracts import empty, typed, write
 
 STYLE_COLUMNS = ["person_id", "wave", "session_number", "rater", "name", "primary", "anxiety", "avoidance", "style"]
-SCALE = {"direction": "higher is better", "reliability": [{"value": 0.9}], "cutoffs": [{"value": 100.0, "inclusive": False}]}
+SCALE = {
+    "direction": "higher is better",
+    "reliability": [{"value": 0.9, "kind": "alpha", "verified": True}],
+    "cutoffs": [{"value": 100.0, "inclusive": False, "verified": True}],
+}
 
 
 @pytest.fixture

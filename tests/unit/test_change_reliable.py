@@ -12,9 +12,9 @@ import pytest
 from scipy.stats import norm
 
 from attachment_outcomes.change import METHODS, percentage_change, reliable_change
-from attachment_outcomes.change.methods import expected_improved
-from attachment_outcomes.change.reliable import setting_from
 from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.inference.individual_change.methods import expected_improved
+from attachment_outcomes.inference.individual_change.reliable import setting_from
 
 R_DIGITS = 1e-9  # the R files print 15 digits of numbers around 1
 NAMES = ["JT", "GLN", "HLL", "EN", "NK", "HA"]

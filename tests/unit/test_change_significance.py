@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from attachment_outcomes.change import categorise, choose_cutoff, cutoffs, reliable_change
-from attachment_outcomes.change.significance import CATEGORIES, Cutoff
 from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.inference.individual_change.significance import CATEGORIES, Cutoff
 
 DAS_NORM = (114.8, 17.8)
 
@@ -44,6 +44,7 @@ def test_auto_takes_c_if_ranges_overlap_b_if_not_and_a_without_norms() -> None:
     assert choose_cutoff(clinical=(40, 7.5), **up).kind == "a"
     assert choose_cutoff(functional=(60, 7.5), **up).kind == "b"
     assert choose_cutoff(clinical=(40, 7.5), instrument=(50, True), **up) == Cutoff("instrument", 50.0, True)
+    assert choose_cutoff(functional=(5, 2), instrument=(10, True), higher_is_better=False) == Cutoff("instrument", 10.0, True)
     assert choose_cutoff(**up) is None
     assert choose_cutoff("none", clinical=(40, 7.5), functional=(60, 7.5), **up) is None
 

@@ -10,20 +10,19 @@ import pandas as pd
 import pytest
 
 from attachment_outcomes.dyads.couples import baseline_and_end, couple_means, couple_scores, couple_table
-from attachment_outcomes.dyads.recovery import MISSING_VARIANT, definition
+from attachment_outcomes.dyads.recovery import MISSING_VARIANT
 from attachment_outcomes.dyads.stage import analyse_dyads
-from attachment_outcomes.errors import ConfigError, DataError, StatisticsError
+from attachment_outcomes.errors import ConfigError, DataError
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, estimates_frame
-from attachment_outcomes.inference.reliable_index import Cutoff, Norm, categories, choose_cutoff, reliable_change_index
 from attachment_outcomes.study.contracts import empty, typed
 
 R_DIGITS = 1e-10
 STYLE_COLUMNS = ["person_id", "wave", "session_number", "rater", "name", "primary", "anxiety", "avoidance", "style"]
 SATISFACTION = {
     "direction": "higher is better",
-    "reliability": [{"value": 0.9, "kind": "alpha"}],
-    "norms": [{"population": "functional", "mean": 114.8, "sd": 17.8}],
-    "cutoffs": [{"value": 100, "inclusive": False}],
+    "reliability": [{"value": 0.9, "kind": "alpha", "verified": False}],
+    "norms": [{"population": "functional", "mean": 114.8, "sd": 17.8, "verified": False}],
+    "cutoffs": [{"value": 100, "inclusive": False, "verified": False}],
 }
 INSTRUMENTS = {"das": {"scales": {"total": SATISFACTION, "other": {"direction": "neutral"}}}}
 SETTINGS = {"satisfaction": "das.total", "scores": []}
@@ -183,7 +182,7 @@ def test_what_cannot_be_told_is_a_row():
     neutral = analyse(tables(relations, values), settings={**SETTINGS, "satisfaction": "das.other"})
     assert all(r.estimand == NOT_TESTABLE for r in neutral.estimates)
     flat = analyse(tables(relations, [(p, w, 90) for p, w, _ in values]))
-    assert "same mean at baseline" in flat.estimates[0].note
+    assert "score alike at baseline" in flat.estimates[0].note
     uncut = analyse(
         tables(relations, values), change={"outcomes": [{"score": "das.total", "definitions": [{"name": "n", "cutoff": "none"}]}]}
     )
@@ -216,59 +215,39 @@ def test_bad_input_is_refused():
             analyse(tables(relations, values), settings={**SETTINGS, "satisfaction": name})
 
 
-def test_definitions_are_filled_from_the_instrument():
-    rule = definition({"sd": "reference", "reliability": 0.8}, SATISFACTION)
-    assert (rule.sd, rule.reliability, rule.kind) == (17.8, 0.8, "auto")
-    assert rule.unchecked == ("functional norm", "reliability")
-    assert definition({"reliability": 0.8, "verified": True, "cutoff": "none"}, SATISFACTION).unchecked == ("functional norm",)
-    assert "assessed by JT only" in definition({"method": "HA"}, SATISFACTION).why_not
-    assert "no reliability" in definition({}, {"direction": "higher is better"}).why_not
-    assert "no reference sample" in definition({"sd": "reference", "reliability": 0.8}, {"direction": "higher is worse"}).why_not
-
-
-def test_the_index_of_jacobson_and_truax_1991():
-    # Their worked example: M1 40, M0 60, SD 7.5, r .80; 32.5 to 47.5 gives 3.16; cutoffs 55, 45 and 50.
-    assert round(float(reliable_change_index([32.5], [47.5], sd=7.5, reliability=0.8)[0]), 3) == 3.162
-    norms = {"clinical": Norm(40, 7.5), "functional": Norm(60, 7.5), "higher_is_better": True}
-    assert [choose_cutoff(kind, **norms).value for kind in "abc"] == [55, 45, 50]
-    assert choose_cutoff("auto", **norms).kind == "c"
-    apart = choose_cutoff("auto", clinical=Norm(40, 2), functional=Norm(60, 2), higher_is_better=True)
-    assert (apart.kind, apart.value) == ("b", 56)
-    own = Cutoff(10, "instrument", inclusive=True)
-    assert choose_cutoff("auto", functional=Norm(5, 2), instrument=own, higher_is_better=False) is own
-    assert choose_cutoff("auto", higher_is_better=True) is None
-    assert choose_cutoff("none", **norms) is None
-
-
-def test_a_score_at_the_cutoff():
-    # Not inclusive: neither clinical nor functional. Inclusive (caseness): clinical.
-    strict, caseness = Cutoff(10, "instrument"), Cutoff(10, "instrument", inclusive=True)
-    given = {"sd": 2.0, "reliability": 0.8, "higher_is_better": False}
-    assert categories([10.0], [2.0], cutoff=strict, **given).tolist() == ["improved"]
-    assert categories([10.0], [2.0], cutoff=caseness, **given).tolist() == ["recovered"]
-    assert categories([14.0], [10.0], cutoff=strict, **given).tolist() == ["improved"]
-    assert categories([2.0, 11.0, 9.0, np.nan], [14.0, 9.5, 9.5, 3.0], cutoff=strict, **given).tolist() == [
-        "harmed", "crossed without reliable change", "unchanged", None,
-    ]  # fmt: skip
+def test_definitions_are_those_of_people_on_couple_means():
+    """SD of 80, 80, 90, 110 is 14.14 and their mean 90; c = (17.8 * 90 + 14.14 * 114.8) / (17.8 + 14.14) = 100.98."""
+    definitions = [{}, {"cutoff": "instrument"}, {"name": "reference", "sd": "reference", "reliability": 0.8, "verified": True}]
+    out = analyse(tables(*small()), change={"outcomes": [{"score": "das.total", "definitions": definitions}]})
+    assert out.couples["definition"].drop_duplicates().tolist() == ["JT cutoff c", "JT cutoff instrument", "reference"]
+    assert out.couples.groupby("definition")["primary"].first().to_dict() == {
+        "JT cutoff c": True, "JT cutoff instrument": False, "reference": False,
+    }  # fmt: skip
+    assert set(out.couples["method"]) == {"JT"}
+    told = out.couples.set_index(["definition", "couple_id"])["statistic"]
+    assert told["reference", "a"] == pytest.approx(40 / (17.8 * math.sqrt(0.4)))
+    first, second = (
+        next(r.note for r in out.estimates if r.estimand == "recovered" and r.definition == name)
+        for name in ("JT cutoff c", "reference")
+    )
+    assert first.startswith("n counts couples")
+    assert "reliability 0.9 (alpha of the instrument, recalled, not checked)" in first
+    assert "SD 14.1 of this sample at baseline" in first
+    assert "cutoff c from this sample at baseline and functional norm of the instrument, recalled, not checked" in first
+    assert "reliability 0.8 (given)" in second
+    assert "SD 17.8 of the functional norm of the instrument, recalled, not checked" in second
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("given", "reason"),
     [
-        ({"sd": 0, "reliability": 0.8}, "SD of 0"),
-        ({"sd": 1, "reliability": 1}, "reliability of 1"),
-        ({"sd": math.nan, "reliability": 0.5}, "SD of nan"),
+        ({"name": "x", "method": "HA"}, "assessed by JT only, not by HA"),
+        ({"name": "x", "cutoff": "a", "clinical": {"mean": 200, "sd": 5}}, "not on the better side"),
     ],
 )
-def test_impossible_errors_are_refused(settings, message):
-    with pytest.raises(StatisticsError, match=message):
-        reliable_change_index([1], [2], **settings)
-
-
-def test_impossible_cutoffs_are_refused():
-    with pytest.raises(StatisticsError, match="'c' needs both norms"):
-        choose_cutoff("c", clinical=Norm(1, 1), higher_is_better=True)
-    with pytest.raises(StatisticsError, match="Did you mean 'auto'"):
-        choose_cutoff("atuo", higher_is_better=True)
-    with pytest.raises(StatisticsError, match="pairs of scores"):
-        reliable_change_index([1, 2], [2], sd=1, reliability=0.5)
+def test_a_definition_that_cannot_be_used_is_a_row_by_name(given, reason):
+    out = analyse(tables(*small()), change={"outcomes": [{"score": "das.total", "definitions": [given]}]})
+    rows = [r for r in out.estimates if r.analysis == "couple_recovery"]
+    assert [(r.estimand, r.definition) for r in rows] == [(NOT_TESTABLE, "x")]
+    assert reason in rows[0].note
+    assert out.couples.empty

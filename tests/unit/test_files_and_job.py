@@ -203,6 +203,12 @@ def test_entry_points_load_a_module_on_first_use_only() -> None:
         getattr_("row_text")
 
 
+def test_an_entry_point_may_name_a_module_of_another_room() -> None:
+    getattr_, dir_ = entry_points("attachment_outcomes.change", {"rows_text": "attachment_outcomes.errors"})
+    assert getattr_("rows_text") is rows_text
+    assert dir_() == ["rows_text"]
+
+
 def test_a_reference_resolves_to_its_object() -> None:
     assert resolve("attachment_outcomes.errors:rows_text") is rows_text
 

@@ -69,6 +69,12 @@ FILES = {
                 """Apply it."""
                 return x
         ''',
+    "far/__init__.py": '''
+        """A door to another room."""
+        from attachment_outcomes.registry import entry_points
+
+        __getattr__, __dir__ = entry_points(__name__, {"gain": "attachment_outcomes.room.change"})
+        ''',
     "room/unused.py": "def other(x):\n    return 5\n",
     "other/__init__.py": "",
     "other/change.py": "print('on import')\n\n\ndef gain(x):\n    return 7\n",
@@ -82,13 +88,14 @@ SCRIPTS = {
     "dotted": "import attachment_outcomes.other.change\nimport attachment_outcomes.room.change\n\n\n"
     "def main(job):\n    attachment_outcomes.room.change.gain(1, 2)\n    attachment_outcomes.other.change.gain(1)\n",
     "entry": "from attachment_outcomes.room import gain\n\n\ndef main(job):\n    gain(1, 2)\n",
+    "far": "from attachment_outcomes.far import gain\n\n\ndef main(job):\n    gain(1, 2)\n",
     "string": "RULE = 'attachment_outcomes.room.change:gain'\n",
     "inner": "def main(job):\n    from attachment_outcomes.room.change import gain\n    gain(1, 2)\n\n\n"
     "def second(job):\n    from attachment_outcomes.other.change import gain\n    gain(1)\n",
     "module": "from attachment_outcomes.room import change\n\n\ndef main(job):\n    return vars(change)\n",
 }
 ALL = set(SCRIPTS)
-USE_GAIN = {"direct", "alias", "dotted", "entry", "string", "inner", "module"}
+USE_GAIN = {"direct", "alias", "dotted", "entry", "far", "string", "inner", "module"}
 
 Edit = Callable[[str, str, str], None]
 Changed = Callable[[], set[str]]

@@ -9,21 +9,24 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attachment_outcomes.change.definitions import Definition, check_names, estimate_direction, resolve
-from attachment_outcomes.change.methods import CATEGORIES as PLAIN_CATEGORIES
-from attachment_outcomes.change.methods import DETERIORATED, IMPROVED, expected_improved, threshold
-from attachment_outcomes.change.reliable import statistic_and_code
-from attachment_outcomes.change.significance import CATEGORIES, HARMED, RECOVERED, categorise
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.effects import paired_change
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.inference.individual_change.definitions import (
+    TYPES,
+    Definition,
+    changes,
+    estimate_direction,
+    resolve_all,
+    typed,
+)
+from attachment_outcomes.inference.individual_change.methods import CATEGORIES as PLAIN_CATEGORIES
+from attachment_outcomes.inference.individual_change.methods import DETERIORATED, IMPROVED, expected_improved, threshold
+from attachment_outcomes.inference.individual_change.significance import CATEGORIES, HARMED, RECOVERED
 from attachment_outcomes.inference.proportions import proportion
 
 ANALYSIS = "reliable_change"
-COLUMNS = [
-    "person_id", "outcome", "definition", "method", "primary", "pre", "post", "change", "statistic", "category",
-    "clinical_at_baseline",
-]  # fmt: skip
+COLUMNS = ["person_id", "outcome", *TYPES]
 BETTER, WORSE = [RECOVERED, IMPROVED], [DETERIORATED, HARMED]
 
 
@@ -37,11 +40,7 @@ class OutcomeChange:
 
 def no_people() -> pd.DataFrame:
     """Return a people_change table without rows."""
-    words = {c: pd.Series(dtype="str") for c in ("person_id", "outcome", "definition", "method", "category")}
-    numbers = {c: pd.Series(dtype="float64") for c in ("pre", "post", "change", "statistic")}
-    return pd.DataFrame(
-        {**words, **numbers, "primary": pd.Series(dtype="bool"), "clinical_at_baseline": pd.Series(dtype="boolean")}
-    )[COLUMNS]
+    return typed(pd.DataFrame(columns=COLUMNS), COLUMNS)
 
 
 def outcome_change(
@@ -90,22 +89,14 @@ def outcome_change(
             no_people(), [not_testable(ANALYSIS, "nobody has this score at baseline and at the end", outcome=score)]
         )
     rows = _mean_rows(x1, x2, labels, score, estimate_direction(scale), ci_level)
-    ready: list[Definition] = []
-    for position, given in enumerate(definitions or [{}]):
-        try:
-            ready.append(resolve(given, scale, x1, x2, primary=position == 0))
-        except StatisticsError as error:
-            name = str(given.get("name") or f"definition {position + 1}")
-            rows.append(replace(not_testable(ANALYSIS, f"{score}, {name}: {error}", outcome=score), definition=name))
-    check_names(ready, score)
-    higher = scale["direction"] == "higher is better"
+    ready, refused = resolve_all(definitions, scale, x1, x2, score=score)
+    for name, reason in refused:
+        rows.append(replace(not_testable(ANALYSIS, f"{score}, {name}: {reason}", outcome=score), definition=name))
     people = []
     for definition in ready:
-        statistic, code = statistic_and_code(x1, x2, definition.method, definition.setting, higher)
-        plain = pd.Categorical.from_codes(code, dtype=pd.CategoricalDtype(PLAIN_CATEGORIES))
-        found = categorise(x1, x2, plain, cutoff=definition.cutoff, higher_is_better=higher)
-        people.append(_people(pairs, x1, x2, statistic, found, definition, score))
-        category = found["category"].astype("str")[both].to_numpy()
+        found = changes(definition, x1, x2)
+        people.append(typed(found.assign(person_id=pairs["person_id"].to_numpy(), outcome=score), COLUMNS))
+        category = found["category"][both].to_numpy()
         if pd.isna(category).any():
             reason = f"{score}, {definition.name}: the differences vary less than measurement error alone would make them"
             rows.append(replace(not_testable(ANALYSIS, reason, outcome=score), definition=definition.name))
@@ -131,21 +122,6 @@ def _mean_rows(
         )
         for estimand, e, unit in zip(("mean_change", "standardised_change"), effects, ("score points", "SD"), strict=True)
     ]  # fmt: skip
-
-
-def _people(
-    pairs: pd.DataFrame, x1: np.ndarray, x2: np.ndarray, statistic: np.ndarray, found: pd.DataFrame, definition: Definition,
-    score: str,
-) -> pd.DataFrame:  # fmt: skip
-    n = len(pairs)
-    return pd.DataFrame(
-        {
-            "person_id": pairs["person_id"].astype("str").to_numpy(), "outcome": pd.Series([score] * n, dtype="str"),
-            "definition": pd.Series([definition.name] * n, dtype="str"), "method": pd.Series([definition.method] * n, dtype="str"),
-            "primary": definition.primary, "pre": x1, "post": x2, "change": x2 - x1, "statistic": statistic,
-            "category": found["category"].astype("str").to_numpy(), "clinical_at_baseline": found["clinical_at_baseline"].array,
-        }
-    )[COLUMNS].astype({"person_id": "str", "category": "str"})  # fmt: skip
 
 
 def _share_rows(

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from attachment_outcomes.change.methods import CATEGORIES
 from attachment_outcomes.errors import StatisticsError, problem
+from attachment_outcomes.inference.individual_change.methods import CATEGORIES
 
 
 def percentage_change(

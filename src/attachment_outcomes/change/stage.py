@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from attachment_outcomes.change import growth, outcomes, security, transitions
-from attachment_outcomes.change.definitions import estimate_direction, reliability_of, scale_of
 from attachment_outcomes.change.occasions import OCCASION_COLUMNS, long_scores, long_values, pairs
 from attachment_outcomes.errors import ConfigError, DataError, StatisticsError
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.inference.individual_change.definitions import estimate_direction, reliability_of, scale_of
 from attachment_outcomes.measures.codes import CLASSES, FOUR_WAY, SYSTEMS, classes
 from attachment_outcomes.measures.instruments import read_instrument
 from attachment_outcomes.measures.styles import BOUNDARY, FISHER, FISHER_FUNCTIONS, RULES, SECURE, STYLES, find_split

@@ -12,17 +12,17 @@ from attachment_outcomes.dyads.couples import baseline_and_end, couple_means, co
 from attachment_outcomes.dyads.partners import CONCORDANCE, CORRELATION, partner_agreement, partner_correlations
 from attachment_outcomes.dyads.recovery import (
     INDIVIDUAL,
+    METHODS,
     RECOVERY,
     couple_change,
     couple_frame,
-    definition,
     recovered_still_insecure,
     recovery_rates,
     styles_at_end,
 )
-from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.inference.individual_change.definitions import resolve_all, scale_of
 
 ALL = (RECOVERY, INDIVIDUAL, CONCORDANCE, CORRELATION)
 NO_SETTINGS = "the study's configuration has no dyads block"
@@ -106,7 +106,7 @@ def _recovery(
     if outcome is None:
         reason = "the study names no satisfaction score (dyads.satisfaction)"
         return [not_testable(RECOVERY, reason), not_testable(INDIVIDUAL, reason)]
-    scale = _scale(outcome, instruments)
+    scale = scale_of(outcome, instruments)
     entry: Mapping[str, Any] = next((o for o in change.get("outcomes", []) if o["score"] == outcome), {})
     occasions, end = change.get("occasions", "wave"), change.get("end", "last")
     both = couple_scores(couples, tables["scores"], score=outcome, rater=entry.get("rater", "self"), occasions=occasions)
@@ -117,18 +117,13 @@ def _recovery(
         return [not_testable(analysis, reason, outcome=outcome) for analysis in (RECOVERY, INDIVIDUAL)]
     estimates: list[Estimate] = []
     frames = []
-    for position, given in enumerate(entry.get("definitions") or [{}]):
-        rule = definition(given, scale)
-        if rule.why_not:
-            estimates.append(replace(not_testable(RECOVERY, rule.why_not, outcome=outcome), definition=rule.name))
-            continue
-        before = pairs.loc[pairs["post"].notna(), "pre"]
-        if rule.sd is None and before.max() == before.min():
-            reason = "all couples have the same mean at baseline, so that change cannot be set against their spread"
-            estimates.append(replace(not_testable(RECOVERY, reason, outcome=outcome), definition=rule.name))
-            continue
-        found, cutoff = couple_change(pairs, rule, outcome=outcome, primary=position == 0)
-        estimates += recovery_rates(found, cutoff=cutoff, flow=out.flow, unchecked=rule.unchecked, ci_level=ci_level)
+    ready, refused = resolve_all(entry.get("definitions") or [], scale, pairs["pre"], pairs["post"], score=outcome, methods=METHODS)
+    estimates += [
+        replace(not_testable(RECOVERY, f"{outcome}, {name}: {why}", outcome=outcome), definition=name) for name, why in refused
+    ]
+    for rule in ready:
+        found = couple_change(pairs, rule, outcome=outcome)
+        estimates += recovery_rates(found, rule, outcome=outcome, flow=out.flow, ci_level=ci_level)
         frames.append(found)
     out.couples = couple_frame(frames)
     main = out.couples[out.couples["primary"]]
@@ -140,14 +135,3 @@ def _recovery(
         style = styles_at_end(tables["styles"], occasions=occasions, end=end)
         estimates += recovered_still_insecure(main, style, ci_level=ci_level, flow=out.flow)
     return estimates
-
-
-def _scale(outcome: str, instruments: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    key, _, name = outcome.partition(".")
-    if key not in instruments:
-        raise ConfigError(problem("dyads, key satisfaction", f"no instrument {key!r}.{did_you_mean(key, instruments)}"))
-    scales: Mapping[str, Mapping[str, Any]] = instruments[key]["scales"]
-    if name not in scales:
-        what = f"{key} has no scale {name!r}; it has {', '.join(scales)}.{did_you_mean(name, scales)}"
-        raise ConfigError(problem("dyads, key satisfaction", what))
-    return scales[name]

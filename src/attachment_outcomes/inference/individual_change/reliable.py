@@ -9,8 +9,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from attachment_outcomes.change.methods import ALPHA, CATEGORIES, GIVEN, METHODS, SAMPLE, Numbers, Setting, threshold
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
+from attachment_outcomes.inference.individual_change.methods import (
+    ALPHA,
+    CATEGORIES,
+    GIVEN,
+    METHODS,
+    SAMPLE,
+    Numbers,
+    Setting,
+    threshold,
+)
 
 
 def setting_from(

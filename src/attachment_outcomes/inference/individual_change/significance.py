@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from attachment_outcomes.change.methods import DETERIORATED, IMPROVED, UNCHANGED
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
+from attachment_outcomes.inference.individual_change.methods import DETERIORATED, IMPROVED, UNCHANGED
 
 RECOVERED, HARMED, CROSSED = "recovered", "harmed", "crossed without reliable change"
 CATEGORIES = [RECOVERED, IMPROVED, UNCHANGED, CROSSED, DETERIORATED, HARMED]

@@ -1,6 +1,7 @@
 """What counts as change in this study? Definitions as configured, completed from the instrument, with their standing.
 
-A number that was recalled and not checked against its source is used, but every row that rests on it says so.
+A score is a person's, or whatever else is followed from baseline to end, such as the mean of a couple. A number that was
+recalled and not checked against its source is used, but every row that rests on it says so.
 """
 
 from __future__ import annotations
@@ -10,14 +11,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
-from attachment_outcomes.change.methods import METHODS, SAMPLE, Setting
-from attachment_outcomes.change.reliable import setting_from, usable_methods
-from attachment_outcomes.change.significance import Cutoff, Norm, choose_cutoff
-from attachment_outcomes.errors import ConfigError, StatisticsError, problem
+from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
+from attachment_outcomes.inference.individual_change.methods import CATEGORIES, METHODS, SAMPLE, Setting
+from attachment_outcomes.inference.individual_change.reliable import setting_from, statistic_and_code, usable_methods
+from attachment_outcomes.inference.individual_change.significance import Cutoff, Norm, categorise, choose_cutoff
 
 DIRECTIONS = {"higher is better": "higher is better", "higher is worse": "lower is better", "neutral": ""}
+DEFAULT_METHOD = "JT"
+# What one change by one definition is told by, in order, with its types; callers put names before it.
+TYPES = {
+    "definition": "str", "method": "str", "primary": "bool", "pre": "float64", "post": "float64", "change": "float64",
+    "statistic": "float64", "category": "str", "clinical_at_baseline": "boolean",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +36,7 @@ class Definition:
     method: str
     setting: Setting
     cutoff: Cutoff | None
+    higher_is_better: bool
     primary: bool
     notes: tuple[str, ...] = field(default=())
 
@@ -41,10 +50,14 @@ def scale_of(score: str, instruments: Mapping[str, Mapping[str, Any]]) -> Mappin
         If there is no such instrument or scale.
     """
     instrument, _, scale = score.partition(".")
-    found = instruments.get(instrument, {}).get("scales", {}).get(scale)
-    if found is None:
-        raise ConfigError(problem(f"score {score!r}", "no such instrument or scale.", hint="name it under config/instruments."))
-    return dict(found)
+    if instrument not in instruments:
+        what = f"no instrument {instrument!r}.{did_you_mean(instrument, instruments)}"
+        raise ConfigError(problem(f"score {score!r}", what, hint="name it under config/instruments."))
+    scales: Mapping[str, Mapping[str, Any]] = instruments[instrument]["scales"]
+    if scale not in scales:
+        what = f"{instrument} has no scale {scale!r}; it has {', '.join(scales)}.{did_you_mean(scale, scales)}"
+        raise ConfigError(problem(f"score {score!r}", what))
+    return scales[scale]
 
 
 def estimate_direction(scale: Mapping[str, Any]) -> str:
@@ -91,7 +104,7 @@ def resolve(
     StatisticsError
         If the reliability, the reference SD or a norm it needs is missing, or a number is impossible.
     """
-    method = str(definition.get("method", "JT"))
+    method = str(definition.get("method", DEFAULT_METHOD))
     if scale["direction"] == "neutral":
         raise StatisticsError("the scale has no better direction, so nobody can improve on it")
     reliability, told = reliability_of(definition, scale)
@@ -122,7 +135,76 @@ def resolve(
         notes.append(f"SD {setting.sd:.3g} of this sample at baseline")
     cutoff, cutoff_notes = _cutoff(definition, scale, setting, pre, post, (clinical, clinical_told), (functional, functional_told))
     name = str(definition.get("name") or f"{method}{'' if cutoff is None else f' cutoff {cutoff.kind}'}")
-    return Definition(name, method, setting, cutoff, primary, (*notes, *cutoff_notes))
+    higher = scale["direction"] == "higher is better"
+    return Definition(name, method, setting, cutoff, higher, primary, (*notes, *cutoff_notes))
+
+
+def resolve_all(
+    given: Sequence[Mapping[str, Any]], scale: Mapping[str, Any], pre: ArrayLike, post: ArrayLike, *, score: str,
+    methods: Sequence[str] = tuple(METHODS),
+) -> tuple[list[Definition], list[tuple[str, str]]]:  # fmt: skip
+    """Complete the definitions configured for one score; the first is the primary one.
+
+    Parameters
+    ----------
+    given
+        As configured; none at all means one that rests on the instrument alone.
+    scale
+        The instrument's scale.
+    pre, post : (n,) floats
+        Score points, NaN where missing.
+    score
+        Name of the score, for messages.
+    methods
+        Those that may be used for this kind of score.
+
+    Returns
+    -------
+    list of Definition, and list of (str, str)
+        Those that can be applied, and of the others the name and the reason.
+
+    Raises
+    ------
+    ConfigError
+        If two definitions bear one name.
+    """
+    ready: list[Definition] = []
+    refused: list[tuple[str, str]] = []
+    for position, entry in enumerate(given or [{}]):
+        method = str(entry.get("method", DEFAULT_METHOD))
+        try:
+            if method not in methods and method in METHODS:
+                raise StatisticsError(f"change of this score is assessed by {', '.join(methods)} only, not by {method}")
+            ready.append(resolve(entry, scale, pre, post, primary=position == 0))
+        except StatisticsError as error:
+            refused.append((str(entry.get("name") or f"definition {position + 1}"), str(error)))
+    names = [*(d.name for d in ready), *(name for name, _ in refused)]
+    doubled = next((n for n in names if names.count(n) > 1), None)
+    if doubled:
+        raise ConfigError(problem(f"change, {score}", f"two definitions are called {doubled!r}.", hint="give each a name."))
+    return ready, refused
+
+
+def changes(definition: Definition, pre: ArrayLike, post: ArrayLike) -> pd.DataFrame:
+    """Return each change by one definition, a row a pair of scores, with the columns and types of ``TYPES``.
+
+    ``pre, post, change`` are score points, ``statistic`` is positive when the score went up; without both scores the
+    statistic and the category are missing.
+    """
+    x1, x2 = (np.asarray(x, dtype=float) for x in (pre, post))
+    statistic, code = statistic_and_code(x1, x2, definition.method, definition.setting, definition.higher_is_better)
+    reliable = pd.Categorical.from_codes(code, dtype=pd.CategoricalDtype(CATEGORIES))
+    found = categorise(x1, x2, reliable, cutoff=definition.cutoff, higher_is_better=definition.higher_is_better)
+    told = {
+        "definition": definition.name, "method": definition.method, "primary": definition.primary, "pre": x1, "post": x2,
+        "change": x2 - x1, "statistic": statistic, **{c: found[c].array for c in found},
+    }  # fmt: skip
+    return typed(pd.DataFrame(told), list(TYPES))
+
+
+def typed(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Return the columns in order with the types of ``TYPES``; all others are words."""
+    return frame.reindex(columns=columns).astype({c: TYPES.get(c, "str") for c in columns})
 
 
 def _cutoff(
@@ -150,17 +232,3 @@ def _cutoff(
         "instrument": ["the instrument" + ("" if published is None or published["verified"] else ", recalled, not checked")],
     }[cutoff.kind]
     return cutoff, [f"cutoff {cutoff.kind} from {' and '.join(s for s in sources if s)}"]
-
-
-def check_names(definitions: Sequence[Definition], score: str) -> None:
-    """Refuse two definitions that bear one name.
-
-    Raises
-    ------
-    ConfigError
-        Naming the definition.
-    """
-    names = [d.name for d in definitions]
-    doubled = next((n for n in names if names.count(n) > 1), None)
-    if doubled:
-        raise ConfigError(problem(f"change, {score}", f"two definitions are called {doubled!r}.", hint="give each a name."))
