@@ -95,7 +95,7 @@ def test_opie2021(shared_data: Path) -> None:
     assert found.groupby("system")["value"].sum().to_dict() == {
         "secure/insecure": 5029, "ABC": 743, "ABCD": 3990, "organized/disorganized": 3871,
     }  # fmt: skip
-    stated = samples[samples["measure"] == "kappa_stated"]
+    stated = samples[samples["measure"] == "kappa"]
     assert stated.groupby("system").size().to_dict() == {"secure/insecure": 15, "ABC": 4, "ABCD": 24, "organized/disorganized": 2}
     assert stated.set_index(["sample_id", "system"])["value"]["2", "ABC"] == 0.48
 
