@@ -54,7 +54,7 @@ TO_OPEN = {
     "report.html": "every figure and table, with how it was made",
     "audit.html": "the audit page for the service",
     "figures": "figures as SVG, PDF and PNG, each with its data",
-    "tables": "tables as HTML, Word, LaTeX and CSV",
+    "tables": "tables as HTML and CSV",
     "estimates.csv": "every estimate with its interval and method",
     "claims.csv": "the verdict on each claim",
 }
@@ -249,16 +249,17 @@ def results_folder(entries: list[str]) -> Path:
 
 
 def problems(names: list[str], since: float) -> list[str]:
-    """Return the error messages that the jobs of these studies have logged since a time."""
-    found: list[str] = []
-    for log in sorted(p for name in names for p in (ROOT / "logs" / name).rglob("*.log") if p.stat().st_mtime >= since):
-        taking = False
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if re.match(r"(DEBUG|INFO|WARNING|ERROR|CRITICAL) ", line):
-                taking = line.startswith("ERROR ")
-            if taking and line.strip():
-                found.append(line.removeprefix("ERROR "))
-    return list(dict.fromkeys(found))
+    """Return the error messages that the jobs of these studies have logged since a time, else those of Snakemake itself."""
+
+    def messages(folder: Path, pattern: str) -> list[str]:
+        logs = sorted(p for p in folder.rglob("*.log") if p.stat().st_mtime >= since)
+        texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs]
+        return [line for text in texts for found in re.findall(pattern, text, re.MULTILINE) for line in found.splitlines()]
+
+    of_jobs = r"^ERROR (.*(?:\n(?!(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) ).*)*)"
+    of_snakemake = r"^\w+(?:Error|Exception)\b.*:\n((?:(?!  File ).*\n?)+)"
+    found = [line for name in names for line in messages(ROOT / "logs" / name, of_jobs)]
+    return [line for line in dict.fromkeys(found or messages(ROOT / ".snakemake" / "log", of_snakemake)) if line.strip()]
 
 
 def shown(path: Path) -> str:

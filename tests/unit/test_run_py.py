@@ -281,6 +281,23 @@ def test_a_failure_ends_with_the_problems_of_this_run(ready: ModuleType, monkeyp
     assert stopped.value.args[0].split("\n") == ["scores: empty", "         people.csv: two problems", "           row 3"]
 
 
+def test_a_fault_of_the_configuration_is_told_without_its_trace(ready: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = ready.ROOT / ".snakemake" / "log" / "now.snakemake.log"
+    log.parent.mkdir(parents=True)
+    log.write_text(
+        'host: x\nConfigError in file "Snakefile", line 17:\nconfig/studies/mine.yaml, key a: wrong\n'
+        'config/studies/mine.yaml, key b: wrong\n  File "Snakefile", line 17, in <module>\n  File "plan.py", line 3, in x\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(ready, "call", Calls({"snakemake": 1}))
+    with pytest.raises(ready.StoppedError) as stopped:
+        ready.main(["study", "mine"])
+    assert [line.strip() for line in stopped.value.args[0].split("\n")] == [
+        "config/studies/mine.yaml, key a: wrong",
+        "config/studies/mine.yaml, key b: wrong",
+    ]
+
+
 def test_reports_are_made_again_on_request(ready: ModuleType) -> None:
     results(ready, "mine")
     assert ready.main(["report"]) == 0
