@@ -11,7 +11,7 @@ from attachment_outcomes.audit.funnel import funnel_table
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame
 
 RNG = 20261121
-CATEGORIES = ["recovered", "improved", "crossed without reliable change", "unchanged", "deteriorated", "harmed"]
+CATEGORIES = ["recovered", "improved", "unchanged", "deteriorated", "harmed"]
 STYLES = ["secure", "preoccupied", "dismissing", "fearful"]
 
 SETTINGS: dict[str, Any] = {
@@ -52,11 +52,12 @@ def estimates() -> pd.DataFrame:
     rows = []
     for outcome, cutoff, change in (("core10.total", 11.0, 6.0), ("ecr_r.anxiety", 4.0, 1.1)):
         for definition, primary, shares in (
-            ("JT c", True, [0.35, 0.15, 0.05, 0.32, 0.08, 0.05]),
-            ("published criterion", False, [0.30, 0.20, 0.02, 0.40, 0.08, 0.0]),
+            ("JT c", True, [0.35, 0.15, 0.37, 0.08, 0.05]),
+            ("published criterion", False, [0.30, 0.20, 0.42, 0.08, 0.0]),
         ):
             keys: dict[str, Any] = {"outcome": outcome, "definition": definition, "primary": primary}
             rows += [row("reliable_change", "share", s, 0.04, group=c, **keys) for c, s in zip(CATEGORIES, shares, strict=True)]
+            rows.append(row("reliable_change", "crossed_without_reliable_change", 0.05, 0.03, **keys))
             rows.append(row("reliable_change", "cutoff_c", cutoff, unit="score points", **keys))
             rows.append(row("reliable_change", "reliable_change_threshold", change, unit="score points", **keys))
             rows.append(row("reliable_change", "mean_change", -5.2, 1.1, unit="score points", direction="lower is better", **keys))
@@ -144,8 +145,8 @@ def people_change() -> pd.DataFrame:
         change = post - pre
         better, worse = change < -least, change > least
         category = np.select(
-            [better & (pre > cut) & (post < cut), better, worse & (pre < cut) & (post > cut), worse, (pre > cut) & (post < cut)],
-            ["recovered", "improved", "harmed", "deteriorated", "crossed without reliable change"],
+            [better & (pre > cut) & (post < cut), better, worse & (pre < cut) & (post > cut), worse],
+            ["recovered", "improved", "harmed", "deteriorated"],
             "unchanged",
         )
         parts.append(
@@ -162,6 +163,7 @@ def people_change() -> pd.DataFrame:
                     "statistic": change / least * 1.96,
                     "category": category,
                     "clinical_at_baseline": pre > cut,
+                    "crossed": ~better & ~worse & (pre > cut) & (post < cut),
                 }
             )
         )

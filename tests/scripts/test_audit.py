@@ -13,7 +13,7 @@ from attachment_outcomes.inference.estimate import read_estimates
 from attachment_outcomes.job import plain_job
 from attachment_outcomes.study.contracts import empty, write
 
-CHANGE = ["person_id", "outcome", "definition", "method", "primary", "pre", "post", "category", "clinical_at_baseline"]
+CHANGE = ["person_id", "outcome", "definition", "method", "primary", "pre", "post", "category", "clinical_at_baseline", "crossed"]
 
 
 def test_a_study_without_an_audit_writes_empty_tables_and_says_so(root: Path, tmp_path: Path) -> None:

@@ -129,10 +129,20 @@ def test_shares_add_up_and_use_the_therapists(results) -> None:
         shares = select(
             results["estimates"], analysis="reliable_change", estimand="share", outcome="core10.total", definition=definition
         )
-        assert len(shares) == 6
+        assert shares["group"].tolist() == ["deteriorated", "harmed", "improved", "recovered", "unchanged"]
         assert shares["estimate"].sum() == pytest.approx(1)
+        crossed = one(
+            results, estimand="crossed_without_reliable_change", outcome="core10.total", definition=definition, unit="proportion"
+        )
+        people = results["people_change"].query("outcome == 'core10.total' and definition == @definition")
+        assert crossed["estimate"] == pytest.approx(people["crossed"].sum() / (N - 20))
+        assert (crossed["n"], crossed["n_clusters"]) == (N - 20, THERAPISTS)
+        assert people.loc[people["crossed"].fillna(False), "category"].eq("unchanged").all()
         assert (shares["n"] == N - 20).all()
         assert (shares["n_clusters"] == THERAPISTS).all()
+    assert results["people_change"].query("outcome == 'core10.total'")["crossed"].any()
+    uncut = select(results["estimates"], outcome="ecr_r.anxiety", estimand="crossed_without_reliable_change")
+    assert uncut.empty
     improved = one(results, estimand="reliably_improved", outcome="core10.total", definition="instrument cutoff")
     parts = select(results["estimates"], estimand="share", outcome="core10.total", definition="instrument cutoff").set_index(
         "group"

@@ -19,8 +19,8 @@ from attachment_outcomes.study.contracts import empty, typed
 R_TOLERANCE = 1e-9  # prop.test finds the same roots; R prints 15 digits
 
 
-def people_change(rows: list[tuple[str, str | None, bool | None]]) -> pd.DataFrame:
-    """Return the primary rows of one outcome: person, category, clinical at baseline."""
+def people_change(rows: list[tuple[str, str | None, bool | None, bool | None]]) -> pd.DataFrame:
+    """Return the primary rows of one outcome: person, category, clinical at baseline, crossed."""
     return pd.DataFrame(
         {
             "person_id": [r[0] for r in rows],
@@ -32,19 +32,20 @@ def people_change(rows: list[tuple[str, str | None, bool | None]]) -> pd.DataFra
             "post": [None if r[1] is None else 10.0 for r in rows],
             "category": pd.Series([r[1] for r in rows], dtype="str"),
             "clinical_at_baseline": pd.Series([r[2] for r in rows], dtype="boolean"),
+            "crossed": pd.Series([r[3] for r in rows], dtype="boolean"),
         }
     )
 
 
 EIGHT = [
-    ("a", "recovered", True),
-    ("b", "crossed without reliable change", True),
-    ("c", "improved", True),
-    ("d", "unchanged", True),
-    ("e", "improved", False),
-    ("f", "harmed", False),
-    ("g", "deteriorated", True),
-    ("h", None, None),
+    ("a", "recovered", True, False),
+    ("b", "unchanged", True, True),
+    ("c", "improved", True, False),
+    ("d", "unchanged", True, False),
+    ("e", "improved", False, False),
+    ("f", "harmed", False, False),
+    ("g", "deteriorated", True, False),
+    ("h", None, None, None),
 ]
 
 
@@ -68,7 +69,8 @@ def test_those_left_out_are_counted() -> None:
 
 
 def test_nobody_is_recovered_without_a_cutoff() -> None:
-    events = outcome_events(people_change([("a", "improved", None), ("b", "unchanged", None)]), outcome="core10.total")
+    rows = [("a", "improved", None, None), ("b", "unchanged", None, None)]
+    events = outcome_events(people_change(rows), outcome="core10.total")
     assert set(events["rate"]) == {"reliable_improvement", "reliable_deterioration"}
 
 
@@ -87,7 +89,9 @@ def test_two_primary_rows_of_a_person_are_refused() -> None:
 
 
 @given(st.lists(st.sampled_from([r[1:] for r in EIGHT]), min_size=1, max_size=30))
-def test_reliable_recovery_is_never_more_than_recovery_or_improvement(kinds: list[tuple[str | None, bool | None]]) -> None:
+def test_reliable_recovery_is_never_more_than_recovery_or_improvement(
+    kinds: list[tuple[str | None, bool | None, bool | None]],
+) -> None:
     events = outcome_events(people_change([(str(i), *k) for i, k in enumerate(kinds)]), outcome="core10.total")
     assert share(events, "reliable_recovery")[0] <= share(events, "recovery")[0]
     assert share(events, "reliable_recovery")[0] <= share(events, "reliable_improvement")[0]

@@ -61,7 +61,9 @@ def nhs(shared_data: Path) -> pd.DataFrame:
 
 
 def tables(**given: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    names = ["person_id", "outcome", "definition", "method", "primary", "pre", "post", "category", "clinical_at_baseline"]
+    names = [
+        "person_id", "outcome", "definition", "method", "primary", "pre", "post", "category", "clinical_at_baseline", "crossed",
+    ]  # fmt: skip
     return {
         "people_change": pd.DataFrame(columns=names),
         "treatments": empty("treatments"),
@@ -148,6 +150,7 @@ def clients() -> dict[str, pd.DataFrame]:
             "post": [10.0] * 38 + [None] * 2,
             "category": pd.Series(["recovered"] * 20 + ["unchanged"] * 18 + [None] * 2, dtype="str"),
             "clinical_at_baseline": pd.Series([True] * 38 + [None] * 2, dtype="boolean"),
+            "crossed": pd.Series([False] * 38 + [None] * 2, dtype="boolean"),
         }
     )
     therapist = [f"t{i % 4}" for i in range(40)]

@@ -76,7 +76,7 @@ def test_impossible_cutoffs_are_refused(arguments: dict, match: str) -> None:
     ],
 )
 def test_das_categories_match_clinicalsignificance(method: str, kind: str, expected: tuple[int, ...], das: pd.DataFrame) -> None:
-    """r = .88, Spanier's norm; that package counts who crossed without reliable change as unchanged."""
+    """r = .88, Spanier's norm."""
     sample = (das["pre"].mean(), das["pre"].std())
     cutoff = choose_cutoff(kind, clinical=sample, functional=DAS_NORM, higher_is_better=True)
     if kind == "c":
@@ -85,8 +85,7 @@ def test_das_categories_match_clinicalsignificance(method: str, kind: str, expec
         das["pre"], das["post"], reliability=0.88, higher_is_better=True, methods=method, allow_treated_post_mean=True
     )
     found = categorise(das["pre"], das["post"], r["category"], cutoff=cutoff, higher_is_better=True)["category"].value_counts()
-    unchanged = found["unchanged"] + found["crossed without reliable change"]
-    assert (found["recovered"], found["improved"], unchanged, found["deteriorated"] + found["harmed"]) == expected
+    assert (found["recovered"], found["improved"], found["unchanged"], found["deteriorated"] + found["harmed"]) == expected
 
 
 def test_das_persons_match_clinicalsignificance(das: pd.DataFrame, shared_data: Path) -> None:
@@ -95,27 +94,28 @@ def test_das_persons_match_clinicalsignificance(das: pd.DataFrame, shared_data: 
     cutoff = choose_cutoff("c", clinical=sample, functional=DAS_NORM, higher_is_better=True)
     r = reliable_change(das["pre"], das["post"], reliability=0.88, higher_is_better=True, methods="JT")
     found = categorise(das["pre"], das["post"], r["category"], cutoff=cutoff, higher_is_better=True)["category"].astype("str")
-    found = found.replace("crossed without reliable change", "unchanged").str.title()
-    assert found.tolist() == ref["category"].loc[das.index].tolist()
+    assert found.str.title().tolist() == ref["category"].loc[das.index].tolist()
 
 
-def test_rounded_cutoff_of_the_paper_moves_two_people_to_crossed(das: pd.DataFrame) -> None:
-    """96.5 in place of 94.84: 13 recovered, 6 improved, 10 unchanged (2 of them crossed), 1 deteriorated."""
+@pytest.mark.parametrize(("value", "expected"), [(94.8424, (14, 5, 10, 1)), (96.5, (13, 6, 10, 1))])
+def test_two_das_couples_cross_without_reliable_change(value: float, expected: tuple[int, ...], das: pd.DataFrame) -> None:
+    """Cutoff c, and the 96.5 of the paper: 10 are unchanged, of whom 2 left the distressed range."""
     r = reliable_change(das["pre"], das["post"], reliability=0.88, higher_is_better=True, methods="JT")
-    found = categorise(das["pre"], das["post"], r["category"], cutoff=Cutoff("c", 96.5), higher_is_better=True)
+    found = categorise(das["pre"], das["post"], r["category"], cutoff=Cutoff("c", value), higher_is_better=True)
     n = found["category"].value_counts()
-    assert [n[c] for c in ("recovered", "improved", "unchanged", "crossed without reliable change", "deteriorated")] == [
-        13,
-        6,
-        8,
-        2,
-        1,
-    ]
+    assert tuple(n[c] for c in ("recovered", "improved", "unchanged", "deteriorated")) == expected
+    crossed = found["crossed"].to_numpy(dtype=bool)
+    assert crossed.sum() == 2
+    assert (found["category"][crossed] == "unchanged").all()
+
+
+def told(cutoff: Cutoff, rows: list[tuple[float, float, str]], higher: bool) -> pd.DataFrame:
+    pre, post, reliable = zip(*rows, strict=True)
+    return categorise(pre, post, list(reliable), cutoff=cutoff, higher_is_better=higher)
 
 
 def by_hand(cutoff: Cutoff, rows: list[tuple[float, float, str]], higher: bool) -> list[str]:
-    pre, post, reliable = zip(*rows, strict=True)
-    return categorise(pre, post, list(reliable), cutoff=cutoff, higher_is_better=higher)["category"].tolist()
+    return told(cutoff, rows, higher)["category"].tolist()
 
 
 def test_every_category_by_hand() -> None:
@@ -124,8 +124,9 @@ def test_every_category_by_hand() -> None:
         (12, 20, "deteriorated"), (8, 20, "deteriorated"), (20, 20, "unchanged"),
     ]  # fmt: skip
     assert by_hand(Cutoff("c", 10.0), rows, higher=False) == [
-        "recovered", "improved", "improved", "crossed without reliable change", "unchanged", "deteriorated", "harmed", "unchanged",
+        "recovered", "improved", "improved", "unchanged", "unchanged", "deteriorated", "harmed", "unchanged",
     ]  # fmt: skip
+    assert np.flatnonzero(told(Cutoff("c", 10.0), rows, higher=False)["crossed"]).tolist() == [3]
 
 
 def test_nobody_recovers_who_was_not_clinical_at_baseline() -> None:
@@ -138,6 +139,9 @@ def test_a_score_at_the_cutoff_is_neither_unless_the_cutoff_is_inclusive() -> No
     assert by_hand(Cutoff("instrument", 10.0, inclusive=True), rows, higher=False) == [
         "recovered", "improved", "deteriorated", "harmed",
     ]  # fmt: skip
+    small = [(10, 9, "unchanged"), (11, 10, "unchanged"), (11, 9, "unchanged")]
+    assert told(Cutoff("c", 10.0), small, higher=False)["crossed"].tolist() == [False, False, True]
+    assert told(Cutoff("instrument", 10.0, inclusive=True), small, higher=False)["crossed"].tolist() == [True, False, True]
 
 
 def test_missing_scores_have_no_category_and_no_baseline_class() -> None:
@@ -145,10 +149,12 @@ def test_missing_scores_have_no_category_and_no_baseline_class() -> None:
     assert found["category"].isna().all()
     assert found["clinical_at_baseline"].isna().tolist() == [True, False, False]
     assert found["clinical_at_baseline"].tolist()[1:] == [True, False]
+    assert found["crossed"].isna().all()
     plain = categorise([20.0], [5.0], ["improved"], cutoff=None, higher_is_better=False)
     assert plain["category"].tolist() == ["improved"]
     assert plain["clinical_at_baseline"].isna().all()
+    assert plain["crossed"].isna().all()
 
 
-def test_categories_are_the_six_of_the_results_table() -> None:
-    assert CATEGORIES == ["recovered", "improved", "unchanged", "crossed without reliable change", "deteriorated", "harmed"]
+def test_categories_are_the_five_of_the_results_table() -> None:
+    assert CATEGORIES == ["recovered", "improved", "unchanged", "deteriorated", "harmed"]

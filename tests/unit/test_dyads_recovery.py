@@ -113,6 +113,8 @@ def test_categories_by_hand():
     told = out.couples.set_index("couple_id")
     assert told["category"].fillna("").tolist() == ["recovered", "unchanged", "deteriorated", "improved", ""]
     assert told["clinical_at_baseline"].to_dict() == {"a": True, "b": True, "c": True, "d": False, "e": True}
+    assert told["crossed"].isna().tolist() == [False, False, False, False, True]
+    assert not told["crossed"].any()
     assert told.loc["a", "statistic"] == pytest.approx(40 / (math.sqrt(200) * math.sqrt(0.2)))
     assert (found(out, "recovered").estimate, found(out, "recovered").n) == (1 / 3, 3)
     assert (found(out, "reliably_improved").estimate, found(out, "reliably_improved").n) == (2 / 4, 4)

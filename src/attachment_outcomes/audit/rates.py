@@ -2,7 +2,8 @@
 
 Vocabulary
 ----------
-recovery                  moved from the clinical to the functional range; of those clinical at baseline
+recovery                  moved from the clinical to the functional range, whether or not by a change larger than
+                          measurement error; of those clinical at baseline
 reliable recovery         recovery by a change larger than measurement error; of those clinical at baseline
 reliable improvement      improved by more than measurement error (the recovered included); of all with both occasions
 reliable deterioration    worsened by more than measurement error (the harmed included); of all with both occasions
@@ -30,15 +31,19 @@ ANALYSIS = "audit"
 
 @dataclass(frozen=True)
 class RateRule:
-    """One rate of change: the categories that count as the event, and whether only the clinical at baseline count."""
+    """One rate of change: the categories that count as the event, and whether only the clinical at baseline count.
+
+    ``crossed``: those count too who left the clinical range without reliable change.
+    """
 
     events: frozenset[str]
     clinical_only: bool
     direction: str
+    crossed: bool = False
 
 
 RULES = {
-    "recovery": RateRule(frozenset({"recovered", "crossed without reliable change"}), True, "higher is better"),
+    "recovery": RateRule(frozenset({"recovered"}), True, "higher is better", crossed=True),
     "reliable_improvement": RateRule(frozenset({"recovered", "improved"}), False, "higher is better"),
     "reliable_recovery": RateRule(frozenset({"recovered"}), True, "higher is better"),
     "reliable_deterioration": RateRule(frozenset({"deteriorated", "harmed"}), False, "lower is better"),
@@ -162,9 +167,10 @@ def outcome_events(change: pd.DataFrame, *, outcome: str, flow: Flow | None = No
         if rule.clinical_only and not has_cutoff:
             continue
         eligible = assessed[clinical.fillna(False).to_numpy(dtype=bool)] if rule.clinical_only else assessed
-        parts.append(
-            pd.DataFrame({"person_id": eligible["person_id"], "rate": name, "event": eligible["category"].isin(rule.events)})
-        )
+        event = eligible["category"].isin(rule.events)
+        if rule.crossed:
+            event |= eligible["crossed"].astype("boolean").fillna(False).astype(bool)
+        parts.append(pd.DataFrame({"person_id": eligible["person_id"], "rate": name, "event": event}))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -72,8 +72,9 @@ def outcome_change(
     Returns
     -------
     OutcomeChange
-        People: ``COLUMNS``. Estimates: ``share`` a category (of those with both scores), ``reliably_improved`` (with
-        recovered), ``reliably_deteriorated`` (with harmed), ``improved_expected_without_change``,
+        People: ``COLUMNS``. Estimates: ``share`` a category (of those with both scores; they sum to 1), ``reliably_improved``
+        (with recovered), ``reliably_deteriorated`` (with harmed), ``crossed_without_reliable_change`` (some of the unchanged,
+        where there is a cutoff; same denominator), ``improved_expected_without_change``,
         ``reliable_change_threshold`` and the cutoff, by definition; ``mean_change`` and ``standardised_change`` once.
 
     Raises
@@ -96,14 +97,14 @@ def outcome_change(
     for definition in ready:
         found = changes(definition, x1, x2)
         people.append(typed(found.assign(person_id=pairs["person_id"].to_numpy(), outcome=score), COLUMNS))
-        category = found["category"][both].to_numpy()
-        if pd.isna(category).any():
+        seen = found[both].reset_index(drop=True)
+        if seen["category"].isna().any():
             reason = f"{score}, {definition.name}: the differences vary less than measurement error alone would make them"
             rows.append(replace(not_testable(ANALYSIS, reason, outcome=score), definition=definition.name))
             continue
         own = None if labels is None else labels[both]
-        rows += _share_rows(category, own, definition, score, ci_level)
-        rows += _rule_rows(definition, score, len(category), ci_level)
+        rows += _share_rows(seen, own, definition, score, ci_level)
+        rows += _rule_rows(definition, score, len(seen), ci_level)
     return OutcomeChange(pd.concat(people, ignore_index=True) if people else no_people(), rows)
 
 
@@ -125,15 +126,19 @@ def _mean_rows(
 
 
 def _share_rows(
-    category: np.ndarray, labels: pd.Series | None, definition: Definition, score: str, ci_level: float
+    seen: pd.DataFrame, labels: pd.Series | None, definition: Definition, score: str, ci_level: float
 ) -> list[Estimate]:
+    category = seen["category"]
+    directions = {**dict.fromkeys(BETTER, "higher is better"), **dict.fromkeys(WORSE, "lower is better")}
     names = PLAIN_CATEGORIES if definition.cutoff is None else CATEGORIES
-    groups = [("share", name, [name]) for name in names]
-    groups += [("reliably_improved", "", BETTER), ("reliably_deteriorated", "", WORSE)]
+    events = [("share", name, category == name, directions.get(name, "")) for name in names]
+    events.append(("reliably_improved", "", category.isin(BETTER), "higher is better"))
+    events.append(("reliably_deteriorated", "", category.isin(WORSE), "lower is better"))
+    if definition.cutoff is not None:
+        events.append(("crossed_without_reliable_change", "", seen["crossed"], ""))
     rows = []
-    for estimand, group, members in groups:
-        share = proportion(np.isin(category, members), clusters=labels, ci_level=ci_level)
-        direction = "higher is better" if set(members) <= set(BETTER) else "lower is better" if set(members) <= set(WORSE) else ""
+    for estimand, group, event, direction in events:
+        share = proportion(event.to_numpy(dtype=bool), clusters=labels, ci_level=ci_level)
         rows.append(
             Estimate(
                 analysis=ANALYSIS, estimand=estimand, outcome=score, group=group, definition=definition.name,

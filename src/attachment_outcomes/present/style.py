@@ -59,7 +59,6 @@ WIDTH = 7.5  # inches: the text width of a page
 CHANGE_MARKS: dict[str, tuple[str, str, bool]] = {
     "recovered": (BLUE, "o", True),
     "improved": (SKY, "^", True),
-    "crossed without reliable change": (PURPLE, "D", False),
     "unchanged": (GREY, "s", False),
     "deteriorated": (ORANGE, "v", True),
     "harmed": (VERMILION, "X", True),

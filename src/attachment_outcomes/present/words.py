@@ -18,7 +18,7 @@ MINUS = "−"
 BOUNDED = {"kappa", "r", "phi", "correlation", "coefficient", "alpha", "reliability"}  # units that cannot exceed 1
 SMALL = 0.1
 STYLES = ["secure", "preoccupied", "dismissing", "fearful", "boundary"]
-CATEGORIES = ["recovered", "improved", "crossed without reliable change", "unchanged", "deteriorated", "harmed"]
+CATEGORIES = ["recovered", "improved", "unchanged", "deteriorated", "harmed"]
 DIRECTIONS = {"higher is better": "higher = better", "higher is worse": "higher = worse", "lower is better": "higher = worse"}
 
 

@@ -24,7 +24,7 @@ DEFAULT_METHOD = "JT"
 # What one change by one definition is told by, in order, with its types; callers put names before it.
 TYPES = {
     "definition": "str", "method": "str", "primary": "bool", "pre": "float64", "post": "float64", "change": "float64",
-    "statistic": "float64", "category": "str", "clinical_at_baseline": "boolean",
+    "statistic": "float64", "category": "str", "clinical_at_baseline": "boolean", "crossed": "boolean",
 }  # fmt: skip
 
 

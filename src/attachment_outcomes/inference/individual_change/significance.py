@@ -8,7 +8,7 @@ cutoff c    the point where a score is equally many SDs from both means
 caseness    a published cutoff whose value itself counts as clinical (``inclusive``)
 recovered   clinical at baseline, reliably improved, functional at the end; never someone who was not clinical at baseline
 harmed      functional at baseline, reliably deteriorated, clinical at the end
-crossed     clinical at baseline, functional at the end, but no reliable change
+crossed     clinical at baseline and functional at the end, but unchanged: the change is no larger than error may be
 
 At a cutoff that is not inclusive a score belongs to neither range (Jacobson and Truax' strict rule).
 """
@@ -24,8 +24,8 @@ from numpy.typing import ArrayLike
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.individual_change.methods import DETERIORATED, IMPROVED, UNCHANGED
 
-RECOVERED, HARMED, CROSSED = "recovered", "harmed", "crossed without reliable change"
-CATEGORIES = [RECOVERED, IMPROVED, UNCHANGED, CROSSED, DETERIORATED, HARMED]
+RECOVERED, HARMED = "recovered", "harmed"
+CATEGORIES = [RECOVERED, IMPROVED, UNCHANGED, DETERIORATED, HARMED]
 CUTOFF_KINDS = ["auto", "a", "b", "c", "instrument", "none"]
 SD_BEYOND = 2.0  # Jacobson & Truax (1991): beyond two SDs of the clinical mean, within two SDs of the functional one
 
@@ -186,14 +186,14 @@ def categorise(
     Returns
     -------
     DataFrame
-        ``category`` (one of ``CATEGORIES``, missing where reliable change is) and ``clinical_at_baseline`` (missing without
-        a cutoff or a baseline score).
+        ``category`` (one of ``CATEGORIES``, missing where reliable change is), ``clinical_at_baseline`` (missing without a
+        cutoff or a baseline score) and ``crossed``: whether the person is among the unchanged, but went from the clinical to
+        the functional range (missing without a cutoff or a category).
     """
     before, after = np.asarray(pre, dtype=float), np.asarray(post, dtype=float)
     start = pd.Categorical(pd.Series(reliable), categories=CATEGORIES)
     code = start.codes.astype(np.int8)
-    clinical = pd.array(np.zeros(len(before), dtype=bool), dtype="boolean")
-    clinical[:] = pd.NA
+    clinical, crossed = (pd.array([pd.NA] * len(before), dtype="boolean") for _ in range(2))
     if cutoff is not None:
         was_clinical = cutoff.clinical(before, higher_is_better=higher_is_better)
         was_functional = cutoff.functional(before, higher_is_better=higher_is_better)
@@ -202,14 +202,16 @@ def categorise(
         position = {name: CATEGORIES.index(name) for name in CATEGORIES}
         out = code.copy()
         out[(code == position[IMPROVED]) & was_clinical & is_functional] = position[RECOVERED]
-        out[(code == position[UNCHANGED]) & was_clinical & is_functional] = position[CROSSED]
         out[(code == position[DETERIORATED]) & was_functional & is_clinical] = position[HARMED]
-        code = out
         clinical = pd.array(was_clinical, dtype="boolean")
         clinical[np.isnan(before)] = pd.NA
+        crossed = pd.array((code == position[UNCHANGED]) & was_clinical & is_functional, dtype="boolean")
+        crossed[code < 0] = pd.NA
+        code = out
     return pd.DataFrame(
         {
             "category": pd.Categorical.from_codes(code, dtype=pd.CategoricalDtype(CATEGORIES)),
             "clinical_at_baseline": clinical,
+            "crossed": crossed,
         }
     )

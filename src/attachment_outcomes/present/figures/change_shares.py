@@ -16,7 +16,6 @@ NEEDS = ("estimates",)
 HATCHES = {
     "recovered": "",
     "improved": "//",
-    "crossed without reliable change": "..",
     "unchanged": "",
     "deteriorated": "\\\\",
     "harmed": "xx",

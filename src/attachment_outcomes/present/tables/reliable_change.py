@@ -13,6 +13,7 @@ from attachment_outcomes.present.words import CATEGORIES, outcome_title
 NEEDS = ("estimates",)
 ORDER = [
     "share",
+    "crossed_without_reliable_change",
     "reliably_improved",
     "improved_expected_without_change",
     "mean_change",
@@ -48,6 +49,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         notes=[
             "Reliable change: larger than measurement error alone would show in 19 of 20 unchanged people",
             "Recovered: reliably improved and moved from the clinical to the functional range; harmed: the reverse",
+            "Who crossed the cutoff towards the functional range without reliable change is among the unchanged",
             "A change over therapy is not shown to be an effect of therapy without a comparison group",
         ],
         empty="No change was assessed.",
