@@ -267,6 +267,17 @@ def test_parquet_with_its_own_types(take: Callable[..., Tables]) -> None:
     assert weeks_of(tables) == {code("1"): 0.0, code("2"): 0.0}
 
 
+def test_rows_of_a_parquet_file_are_counted_from_one(take: Callable[..., Tables]) -> None:
+    people = {"tables": [{"table": "people", "columns": {"person_id": {"row_number": True}, "role": "role"}}]}
+    tables, _ = take(("a.parquet", pd.DataFrame({"role": ["child", "parent"]}).to_parquet, people))
+    assert dict(zip(tables["people"]["person_id"], tables["people"]["role"], strict=True)) == {
+        code("1"): "child",
+        code("2"): "parent",
+    }
+    with pytest.raises(DataError, match=r"in row 2\."):
+        take(("a.parquet", pd.DataFrame({"role": ["child", "uncle"]}).to_parquet, people))
+
+
 def test_workbook_with_types_blank_rows_and_a_named_sheet(take: Callable[..., Tables]) -> None:
     def write(path: Path) -> None:
         book = openpyxl.Workbook()

@@ -5,6 +5,7 @@ from attachment_outcomes.registry import entry_points
 __getattr__, __dir__ = entry_points(
     __name__,
     {
+        "check_present": "location",
         "code_of": "identity",
         "ingest": "intake",
         "open_key": "identity",

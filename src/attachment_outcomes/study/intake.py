@@ -23,8 +23,9 @@ from attachment_outcomes.study.canonical import check_keys, create_tables, sorte
 from attachment_outcomes.study.contracts import TABLES, check_file, read
 from attachment_outcomes.study.engine import THREADS, Engine, engine, text
 from attachment_outcomes.study.identity import Codes, open_key, secret_key
+from attachment_outcomes.study.location import beside, check_present
 from attachment_outcomes.study.mapping import Ranges, Spec
-from attachment_outcomes.study.readers import Raw, beside, check_present, load
+from attachment_outcomes.study.readers import Raw, load
 from attachment_outcomes.study.rules import OPEN
 
 ROW_GROUP = 122_880  # fixed, so that a file's bytes do not depend on the number of threads
