@@ -5,6 +5,8 @@ The rule files ask this module and hold no logic of their own.
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -238,8 +240,11 @@ class Plan:
 
     def outputs(self, study: str) -> list[str]:
         """Return every result file of a study but the manifest, relative to its folder."""
-        figures = [f"figures/{name}.{kind}" for name in self.figures(study) for kind in ("svg", "png", "pdf", "csv")]
-        return [f"{name}.csv" for name in CSV_FILES] + figures + ["tables", "audit.html"]
+        return [*(f"{name}.csv" for name in CSV_FILES), "figures", "tables", "audit.html"]
+
+    def draw_functions(self) -> list[str]:
+        """Return the functions that draw the figures, for the fingerprint."""
+        return [f"attachment_outcomes.present.figures.{name}:draw" for name in FIGURES]
 
     def inputs(self, *items: str) -> dict[str, str]:
         """Return the files that figures, tables or pages are made from, by name, with the study left open."""
@@ -354,6 +359,22 @@ def _scores(part: Any, key: str = "") -> list[str]:
     return [part] if isinstance(part, str) and "." in part and key in _SCORE_KEYS else []
 
 
-def caption_text(path: str) -> str:
-    """Return the caption that a figure's job wrote, for the report."""
-    return Path(path).read_text(encoding="utf-8")
+def figure_caption(captions: str, figure: str, settings: Mapping[str, Any]) -> str:
+    """Return a figure's caption for the report: what it shows and how to read it, with the numbers its job wrote.
+
+    The words are ``workflow/report/figures/<figure>.rst``; there ``live`` is the numbers and ``told`` the study's settings.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    words = project_root() / "workflow" / "report" / "figures" / f"{figure}.rst"
+    live = (Path(captions) / f"{figure}.txt").read_text(encoding="utf-8").strip()
+    # The caption is reStructuredText, not HTML, so its own marks are escaped and not HTML's.
+    template = Environment(undefined=StrictUndefined, autoescape=False).from_string(words.read_text(encoding="utf-8"))  # noqa: S701
+    return template.render(live=re.sub(r"([*_`|])", r"\\\1", live), told=settings)
+
+
+def prepare_jobs(source: str) -> None:
+    """Let the jobs find the library without its being installed, with one thread a numeric library: jobs run in parallel."""
+    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+    os.environ["PYTHONPATH"] = os.pathsep.join(paths)

@@ -2,37 +2,34 @@
 # OUTPUTS: figures (SVG, PNG, PDF and their data as CSV), tables (HTML and CSV), the audit page
 
 
-for figure, item in FIGURES.items():
-
-    rule:
-        name:
-            f"figure_{figure}"
-        input:
-            **PLAN.inputs(figure),
-        output:
-            svg=report(
-                f"<results>/{{study}}/figures/{figure}.svg",
-                caption=f"../report/{figure}.rst",
-                category=item.category,
-                labels={"item": item.title, "kind": "figure"},
-            ),
-            png=f"<results>/{{study}}/figures/{figure}.png",
-            pdf=f"<results>/{{study}}/figures/{figure}.pdf",
-            csv=f"<results>/{{study}}/figures/{figure}.csv",
-            caption=f"<results>/{{study}}/work/captions/{figure}.txt",
-        log:
-            f"<logs>/{{study}}/figure_{figure}.log",
-        benchmark:
-            f"<benchmarks>/{{study}}/figure_{figure}.tsv"
-        params:
-            code=PLAN.code("scripts/figure.py", f"attachment_outcomes.present.figures.{figure}:draw"),
-            figure=figure,
-            settings=lambda wildcards: PLAN.presentation(wildcards.study),
-        resources:
-            mem_mb=1000,
-            runtime=10,
-        script:
-            "../../scripts/figure.py"
+rule figures:
+    """
+    Draw the figures that the study's data allow.
+    """
+    input:
+        **PLAN.inputs(*FIGURES),
+    output:
+        figures=report(
+            directory("<results>/{study}/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figure.rst",
+            category=lambda wildcards: FIGURES[wildcards.figure].category,
+            labels=lambda wildcards: {"item": FIGURES[wildcards.figure].title, "kind": "figure"},
+        ),
+        captions=directory("<results>/{study}/work/captions"),
+    log:
+        "<logs>/{study}/figures.log",
+    benchmark:
+        "<benchmarks>/{study}/figures.tsv"
+    params:
+        code=PLAN.code("scripts/figures.py", *PLAN.draw_functions()),
+        figures=lambda wildcards: PLAN.figures(wildcards.study),
+        settings=lambda wildcards: PLAN.presentation(wildcards.study),
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../../scripts/figures.py"
 
 
 rule tables:

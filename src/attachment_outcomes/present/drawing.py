@@ -80,11 +80,17 @@ def inline_svg(drawing: Drawing, *, prefix: str) -> str:
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", text)
 
 
-def save(drawing: Drawing, *, svg: str | Path, png: str | Path, pdf: str | Path, csv: str | Path, caption: str | Path) -> None:
-    """Write the figure as SVG, PNG (150 dots an inch) and PDF, its data as CSV, and its caption as text."""
-    write_text(svg_text(drawing), svg)
+def save(drawing: Drawing, stem: Path, *, caption: Path) -> None:
+    """Write the figure as ``stem``.svg, .png (150 dots an inch) and .pdf, its data as .csv, and its caption as text."""
+    write_text(svg_text(drawing), stem.with_suffix(".svg"))
     with look():
-        atomic(png, lambda p: drawing.figure.savefig(p, format="png", dpi=DPI, metadata={"Description": drawing.alt}))
-        atomic(pdf, lambda p: drawing.figure.savefig(p, format="pdf", metadata={**METADATA["pdf"], "Subject": drawing.alt}))
-    write_table(drawing.data, csv)
+        atomic(
+            stem.with_suffix(".png"),
+            lambda p: drawing.figure.savefig(p, format="png", dpi=DPI, metadata={"Description": drawing.alt}),
+        )
+        atomic(
+            stem.with_suffix(".pdf"),
+            lambda p: drawing.figure.savefig(p, format="pdf", metadata={**METADATA["pdf"], "Subject": drawing.alt}),
+        )
+    write_table(drawing.data, stem.with_suffix(".csv"))
     write_text(drawing.caption + "\n", caption)

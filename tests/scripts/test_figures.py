@@ -1,4 +1,4 @@
-"""The script of a figure: five files, and the reason where there is nothing to draw."""
+"""The script of the figures: five files each, and the reason where there is nothing to draw."""
 
 from __future__ import annotations
 
@@ -19,29 +19,34 @@ def job(root: Path, folder: Path, figure: str, *, empty: bool = False) -> Job:
     for name in ("estimates", "claims"):
         given[name] = folder / f"{name}.csv"
         write_table(tables[name].iloc[0:0] if empty else tables[name], given[name])
-    made = {kind: folder / "out" / f"f.{kind}" for kind in ("svg", "png", "pdf", "csv")} | {"caption": folder / "out" / "f.txt"}
-    return plain_job(input=given, output=made, params={"figure": figure, "settings": made_up["SETTINGS"]})
+    made = {"figures": folder / "figures", "captions": folder / "captions"}
+    return plain_job(input=given, output=made, params={"figures": [figure], "settings": made_up["SETTINGS"]})
 
 
 def script(root: Path) -> dict:
-    return runpy.run_path(str(root / "scripts" / "figure.py"), run_name="figure")
+    return runpy.run_path(str(root / "scripts" / "figures.py"), run_name="figures")
 
 
 def test_a_figure_is_written_in_all_its_forms(root: Path, tmp_path: Path) -> None:
     work = job(root, tmp_path, "rupture_prevalence")
     script(root)["main"](work)
-    assert "<svg" in work.output.svg.read_text()
-    assert work.output.png.read_bytes().startswith(b"\x89PNG")
-    assert work.output.pdf.read_bytes().startswith(b"%PDF")
-    assert read_table(work.output.csv)["definition"].tolist() == ["control_chart", "strauss_2006", "within_person_drop"]
-    assert work.output.caption.read_text().startswith("control chart 30.0 %")
+    made = tmp_path / "figures" / "rupture_prevalence"
+    assert "<svg" in made.with_suffix(".svg").read_text()
+    assert made.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert made.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+    assert read_tablemade.with_suffix(".csv")["definition"].tolist() == [
+        "control_chart",
+        "strauss_2006",
+        "within_person_drop",
+    ]
+    assert (tmp_path / "captions" / "rupture_prevalence.txt").read_text().startswith("control chart 30.0 %")
 
 
 def test_a_figure_without_data_becomes_its_reason(root: Path, tmp_path: Path) -> None:
     work = job(root, tmp_path, "rupture_prevalence", empty=True)
     script(root)["main"](work)
-    assert "no share of clients with a rupture" in work.output.caption.read_text()
-    assert "<svg" in work.output.svg.read_text()
+    assert "no share of clients with a rupture" in (tmp_path / "captions" / "rupture_prevalence.txt").read_text()
+    assert "<svg" in (made.with_suffix(".svg")).read_text()
 
 
 def test_an_unknown_figure_is_refused(root: Path, tmp_path: Path) -> None:
