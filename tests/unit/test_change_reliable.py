@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import norm
 
 from attachment_outcomes.change import METHODS, percentage_change, reliable_change
+from attachment_outcomes.config import schema
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.individual_change.methods import expected_improved
 from attachment_outcomes.inference.individual_change.reliable import setting_from
@@ -111,6 +112,10 @@ def test_hll_refuses_the_treated_samples_own_end_mean(das: pd.DataFrame) -> None
     assert everything["method"].unique().tolist() == ["JT", "GLN", "EN", "NK", "HA"]
     given = reliable_change(das["pre"], das["post"], reliability=0.8, control_post_mean=82.0)
     assert "HLL" in given["method"].unique()
+
+
+def test_a_study_may_ask_for_every_method_and_for_no_other() -> None:
+    assert schema("study")["$defs"]["change_definition"]["properties"]["method"]["enum"] == list(METHODS)
 
 
 def test_recalled_formulas_are_used_only_by_name() -> None:
