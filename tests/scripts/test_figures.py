@@ -34,7 +34,7 @@ def test_a_figure_is_written_in_all_its_forms(root: Path, tmp_path: Path) -> Non
     assert "<svg" in made.with_suffix(".svg").read_text()
     assert made.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert made.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
-    assert read_tablemade.with_suffix(".csv")["definition"].tolist() == [
+    assert read_table(made.with_suffix(".csv"))["definition"].tolist() == [
         "control_chart",
         "strauss_2006",
         "within_person_drop",
@@ -46,7 +46,7 @@ def test_a_figure_without_data_becomes_its_reason(root: Path, tmp_path: Path) ->
     work = job(root, tmp_path, "rupture_prevalence", empty=True)
     script(root)["main"](work)
     assert "no share of clients with a rupture" in (tmp_path / "captions" / "rupture_prevalence.txt").read_text()
-    assert "<svg" in (made.with_suffix(".svg")).read_text()
+    assert "<svg" in (tmp_path / "figures" / "rupture_prevalence.svg").read_text()
 
 
 def test_an_unknown_figure_is_refused(root: Path, tmp_path: Path) -> None:

@@ -26,8 +26,7 @@ rule ingest:
     params:
         code=PLAN.code("scripts/ingest.py"),
         study=lambda wildcards: {
-            key: STUDIES[wildcards.study][key]
-            for key in ("name", "title", "source", "folder", "open_data", "sources")
+            key: STUDIES[wildcards.study][key] for key in ("name", "title", "source", "folder", "open_data", "sources")
         },
         ranges=lambda wildcards: PLAN.ranges(wildcards.study),
         id_key_file=PLAN.config["id_key_file"],
