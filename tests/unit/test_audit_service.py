@@ -206,7 +206,14 @@ def test_what_cannot_be_answered_is_said() -> None:
     frame = estimates_frame(audit.estimates, study="s")
     assert (frame["estimand"] == NOT_TESTABLE).all()
     notes = " ".join(frame["note"])
-    for part in ("recovery", "reliable_improvement", "how treatments ended", "no therapist is known", "no scores of people"):
+    for part in ("no change in core10.total was assessed", "how treatments ended", "no scores of people"):
+        assert part in notes
+    nobody = clients()
+    nobody["people_change"] = nobody["people_change"].assign(category=None, clinical_at_baseline=None)
+    nobody["treatments"] = nobody["treatments"].assign(therapist_id=None)
+    audit = audit_service(nobody, settings={"outcome": "core10.total", "unit": "therapist", "benchmarks": []})
+    notes = " ".join(estimates_frame(audit.estimates, study="s")["note"])
+    for part in ("recovery: nobody was clinical", "reliable_improvement: nobody has both", "no therapist is known"):
         assert part in notes
     audit = audit_service(tables(), settings={"unit": "sample", "benchmarks": []})
     notes = " ".join(estimates_frame(audit.estimates, study="s")["note"])

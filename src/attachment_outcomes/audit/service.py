@@ -88,6 +88,10 @@ def audit_service(
 
 def _people_rates(audit: Audit, tables: Mapping[str, pd.DataFrame], outcome: str, unit: str, ci_level: float) -> None:
     change = tables["people_change"]
+    if not (change["outcome"] == outcome).any():
+        reason = f"no change in {outcome} was assessed; the rows of reliable_change say why"
+        audit.estimates.append(not_testable(ANALYSIS, reason, outcome=f"recovery of {outcome}"))
+        return
     events = outcome_events(change, outcome=outcome, flow=audit.flow)
     definitions = change.loc[(change["outcome"] == outcome) & change["primary"].fillna(False).astype(bool), "definition"]
     definition = str(definitions.iloc[0]) if len(definitions) else ""
@@ -107,8 +111,7 @@ def _people_rates(audit: Audit, tables: Mapping[str, pd.DataFrame], outcome: str
                 note=_denominator(rate),
             )
             audit.estimates.append(row)
-    if len(change[change["outcome"] == outcome]):
-        _paired(audit, tables, outcome, ci_level)
+    _paired(audit, tables, outcome, ci_level)
     if unit != "sample":
         _by_unit(audit, events.merge(_units(tables, unit, audit.flow), on="person_id", how="left"), unit, ci_level, outcome)
 

@@ -17,6 +17,7 @@ SUPPRESSED = "suppressed"
 MINUS = "−"
 BOUNDED = {"kappa", "r", "phi", "correlation", "coefficient", "alpha", "reliability"}  # units that cannot exceed 1
 SMALL = 0.1
+ABBREVIATION = re.compile(r"\(((?=(?:[^()]*[A-Z]){2})[A-Z0-9][A-Za-z0-9-]*)\)")  # two capitals at least: no common word
 STYLES = ["secure", "preoccupied", "dismissing", "fearful", "boundary"]
 CATEGORIES = ["recovered", "improved", "unchanged", "deteriorated", "harmed"]
 DIRECTIONS = {"higher is better": "higher = better", "higher is worse": "higher = worse", "lower is better": "higher = worse"}
@@ -93,9 +94,9 @@ def score_title(score: str, settings: Mapping[str, Any]) -> str:
 
 
 def short_title(title: str) -> str:
-    """Return the abbreviation that a title ends with in brackets, or the title: "ECR-R" of "Experiences … (ECR-R)"."""
-    match = re.search(r"\(([^()]+)\)$", title)
-    return match[1] if match else title
+    """Return a title with its name replaced by the abbreviation in brackets: "Experiences in … (ECR-R)" becomes "ECR-R"."""
+    match = ABBREVIATION.search(title)
+    return match[1] + title[match.end() :] if match else title
 
 
 def wrapped(text: str, width: int = 34) -> str:

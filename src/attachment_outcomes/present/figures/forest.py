@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Polygon
 
 from attachment_outcomes.present.drawing import Drawing, need
-from attachment_outcomes.present.lookup import one, records
+from attachment_outcomes.present.lookup import one, records, rows_of
 from attachment_outcomes.present.style import BLUE, GREY, INK, VERMILION, look, new_figure
-from attachment_outcomes.present.words import count, interval_text, level_text, number, sentence, with_interval
+from attachment_outcomes.present.words import count, interval_text, level_text, number, plain, sentence, with_interval
 
 NEEDS = ("sample_statistics", "estimates")
 ROW = 0.172  # inches a sample, so that 67 samples fill one tall page and can still be read
-LONGEST_LABEL = 44
+LONGEST_LABEL = 54
+WIDTH = 8.6
 
 
 def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
@@ -39,7 +40,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     pooled = _pooled(tables["estimates"], str(system))
     places = np.arange(len(rows), 0, -1, dtype=float)
     with look():
-        figure = new_figure(1.5 + ROW * len(rows) + 0.3 * len(pooled))
+        figure = new_figure(1.5 + ROW * len(rows) + 0.3 * len(pooled), width=WIDTH)
         ax = figure.subplots()
         kappa = rows["kappa"].to_numpy(dtype=float)
         low, high = (rows[f"kappa_ci_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
@@ -75,6 +76,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         "; ".join(words),
         "Squares grow with the sample; an open diamond spans the interval of a pooled value" if pooled else "",
         "The line through it is the prediction interval for a new sample" if any(p["low"] is not None for p in pooled) else "",
+        _others(tables["estimates"], str(system)),
         note,
     )
     data = rows[
@@ -96,15 +98,31 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
 
 
 def _pooled(estimates: pd.DataFrame, system: str) -> list[dict[str, Any]]:
+    """Return the pooled rows: kappa, or phi where only that was pooled, and the kappa of all tables summed."""
     found = []
-    for analysis, name in (("pooled_samples", "pooled, random effects"), ("pooled_table", "all tables summed")):
-        row = one(estimates, analysis=analysis, estimand="kappa", outcome=system)
+    known = {str(r["estimand"]) for r in rows_of(estimates, analysis="pooled_samples", outcome=system)}
+    measure = "kappa" if "kappa" in known or "phi" not in known else "phi"
+    first = f"pooled{' phi' if measure == 'phi' else ''}, random effects"
+    for analysis, estimand, name in (("pooled_samples", measure, first), ("pooled_table", "kappa", "all tables summed")):
+        row = one(estimates, analysis=analysis, estimand=estimand, outcome=system)
         if row is None or np.isnan(row["estimate"]):
             continue
-        spread = one(estimates, analysis=analysis, estimand="kappa_prediction_interval", outcome=system)
+        spread = one(estimates, analysis=analysis, estimand=f"{estimand}_prediction_interval", outcome=system)
         ends = (spread["ci_low"], spread["ci_high"]) if spread is not None and not np.isnan(spread["ci_low"]) else (None, None)
         found.append({"name": name, "row": row, "low": ends[0], "high": ends[1]})
     return found
+
+
+def _others(estimates: pd.DataFrame, system: str) -> str:
+    """Return what else was pooled, with prediction intervals, in words."""
+    said = []
+    for measure in ("agreement", "stays_secure", "becomes_secure"):
+        row = one(estimates, analysis="pooled_samples", estimand=measure, outcome=system)
+        spread = one(estimates, analysis="pooled_samples", estimand=f"{measure}_prediction_interval", outcome=system)
+        if row is not None and not np.isnan(row["estimate"]):
+            ends = interval_text(spread["ci_low"], spread["ci_high"], "proportion") if spread is not None else ""
+            said.append(f"{plain(measure)} {with_interval(row)}" + (f", prediction interval {ends}" if ends else ""))
+    return f"Pooled: {'; '.join(said)}" if said else ""
 
 
 def _diamond(ax: Axes, item: dict[str, Any], place: float) -> None:
