@@ -13,7 +13,7 @@ from attachment_outcomes.plan import FIGURES, TABLES, figure_caption, make_plan,
 prepare_jobs(SOURCE)
 PLAN = make_plan(config)
 STUDIES = PLAN.studies
-config["figure_caption"] = figure_caption
+config.update(PLAN.config, figure_caption=figure_caption)
 
 
 report: "workflow/report/workflow.rst"
