@@ -14,6 +14,7 @@ from attachment_outcomes.dyads.recovery import MISSING_VARIANT
 from attachment_outcomes.dyads.stage import analyse_dyads
 from attachment_outcomes.errors import ConfigError, DataError
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, estimates_frame
+from attachment_outcomes.inference.individual_change.definitions import reliability_of
 from attachment_outcomes.study.contracts import empty, typed
 
 R_DIGITS = 1e-10
@@ -238,6 +239,11 @@ def test_definitions_are_those_of_people_on_couple_means():
     assert "cutoff c from this sample at baseline and functional norm of the instrument, recalled, not checked" in first
     assert "reliability 0.8 (given)" in second
     assert "SD 17.8 of the functional norm of the instrument, recalled, not checked" in second
+
+
+def test_a_reliability_of_unknown_kind_says_so():
+    scale = {**SATISFACTION, "reliability": [{"value": 0.9, "kind": "not told", "verified": True}]}
+    assert reliability_of({}, scale) == (0.9, "reliability 0.9 (of the instrument, kind not told)")
 
 
 @pytest.mark.parametrize(

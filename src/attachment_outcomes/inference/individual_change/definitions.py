@@ -21,6 +21,7 @@ from attachment_outcomes.inference.individual_change.significance import Cutoff,
 
 DIRECTIONS = {"higher is better": "higher is better", "higher is worse": "lower is better", "neutral": ""}
 DEFAULT_METHOD = "JT"
+NOT_TOLD = "not told"  # the kind of a reliability whose source does not say it
 # What one change by one definition is told by, in order, with its types; callers put names before it.
 TYPES = {
     "definition": "str", "method": "str", "primary": "bool", "pre": "float64", "post": "float64", "change": "float64",
@@ -71,7 +72,8 @@ def reliability_of(definition: Mapping[str, Any], scale: Mapping[str, Any]) -> t
         return float(definition["reliability"]), f"reliability {definition['reliability']:g}{_standing(definition)}"
     for entry in scale.get("reliability", []):
         recalled = "" if entry["verified"] else ", recalled, not checked"
-        return float(entry["value"]), f"reliability {entry['value']:g} ({entry['kind']} of the instrument{recalled})"
+        kind = "of the instrument, kind not told" if entry["kind"] == NOT_TOLD else f"{entry['kind']} of the instrument"
+        return float(entry["value"]), f"reliability {entry['value']:g} ({kind}{recalled})"
     return None, ""
 
 
