@@ -89,7 +89,8 @@ def run(main: Callable[[Job], None], snakemake: Any) -> None:
 
 
 def place(error: BaseException) -> str:
-    """Return ``file.py:line in function`` of the innermost frame of the project's own code."""
+    """Return ``file.py:line in function`` of the innermost frame in the library, else of the script's own."""
     frames = [(Path(frame.f_code.co_filename), line, frame.f_code.co_name) for frame, line in walk_tb(error.__traceback__)]
-    own = [f for f in frames if f[0].is_relative_to(_PACKAGE)] or frames
+    inner = frames[1:] or frames  # the first is `run`
+    own = [f for f in inner if f[0].is_relative_to(_PACKAGE)] or inner[:1]
     return f"{own[-1][0].name}:{own[-1][1]} in {own[-1][2]}" if own else "an unknown place"
