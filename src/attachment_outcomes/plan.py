@@ -113,6 +113,9 @@ TABLES: dict[str, Item] = {
         ("transitions", "estimates"),
         _both(_has("change"), _has("measures", "styles")),
     ),
+    "security": Item("Attachment change", "Earned security", ("estimates",), _both(_has("change"), _has("measures", "styles"))),
+    "growth": Item("Attachment change", "Growth over treatment", ("estimates",), _has("change", "growth")),
+    "couples": Item("Couples", "Couples", ("estimates",), _has("dyads")),
     "rupture": Item("Rupture and repair", "Ruptures, repairs and outcome", ("estimates",), _has("rupture")),
     "concordance": Item("Transmission", "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
     "samples": Item(

@@ -82,7 +82,13 @@ def count_rates(samples: pd.DataFrame, *, counts: Mapping[str, Any], flow: Flow 
         part["published"] = wide[measure] / 100 if measure else float("nan")
         known = part[part["events"].notna() & part["n"].notna() & (part["n"] > 0)]
         if flow is not None:
-            flow.add(f"audit: {rate} from counts", len(part), len(known), "counts suppressed or not published", unit="samples")
+            flow.add(
+                f"audit: {rate.replace('_', ' ')} from counts",
+                len(part),
+                len(known),
+                "counts suppressed or not published",
+                unit="samples",
+            )
         if (known["events"] > known["n"]).any():
             raise DataError(f"samples: {int((known['events'] > known['n']).sum())} samples have more events than cases for {rate}")
         parts.append(known)

@@ -33,6 +33,7 @@ from attachment_outcomes.present.words import (
 NEEDS = ("estimates", "funnel", "completeness", "flow", "claims")
 RATES = ("recovery", "reliable_improvement", "reliable_recovery", "reliable_deterioration", "dropout", "completeness")
 NAMES = {"completeness": "Both occasions measured"}
+COUNTED = ("national total", "all samples together")  # rates from published counts
 VERDICTS = ("supported", "contradicted", "inconclusive", "not testable")
 UNITS = {"therapist": "therapists", "site": "sites", "sample": "providers"}
 
@@ -96,6 +97,7 @@ def _rate(row: Row, estimates: pd.DataFrame, settings: dict[str, Any]) -> dict[s
         "estimand": row["estimand"],
         "name": name,
         "about": ", ".join(p for p in about if p),
+        "whom": "courses finished" if row["definition"] in COUNTED else "with both occasions",
         "n": count(row["n"]) if not pd.isna(row["n"]) else (SUPPRESSED if hidden else MISSING),
         "estimate": with_interval(row | {"ci_low": float("nan")}),
         "interval": interval_text(row["ci_low"], row["ci_high"], "proportion") or MISSING,
@@ -140,7 +142,7 @@ def _key(rates: list[dict[str, Any]]) -> str:
         parts.append(f"Of {r['n']} clients in the clinical range at baseline, {r['estimate']} {r['interval']} recovered")
     if "reliable_improvement" in said:
         r = said["reliable_improvement"]
-        parts.append(f"of {r['n']} with both occasions, {r['estimate']} {r['interval']} improved reliably")
+        parts.append(f"of {r['n']} {r['whom']}, {r['estimate']} {r['interval']} improved reliably")
     if "reliable_deterioration" in said:
         parts.append(f"{said['reliable_deterioration']['estimate']} deteriorated reliably")
     if "dropout" in said:

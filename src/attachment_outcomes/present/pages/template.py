@@ -39,7 +39,8 @@ footer { margin-top: 2rem; border-top: 1px solid var(--line); padding-top: .5rem
 <h1>{{ title }}</h1>
 <p class="quiet">Audit of the service on one page</p>
 {% if about %}<p>{{ about }}</p>{% endif %}
-<p class="quiet">Data: {{ source.citation }} Terms: {{ source.licence }}.{% if period %} Period: {{ period }}.{% endif %}</p>
+<p class="quiet">Data: {{ source.citation }}
+Terms: {{ source.licence.rstrip('.') }}.{% if period %} Period: {{ period }}.{% endif %}</p>
 <p class="key">{{ key }}</p>
 </header>
 <main>
@@ -73,7 +74,7 @@ are often not measured at the end.</p>
 </section>
 <section aria-labelledby="units">
 <h2 id="units">{{ unit_title }}</h2>
-{% if funnel.svg %}<p>Each point is one of the {{ units }}, by code. The narrower the limits, the more clients a point rests on.</p>
+{% if funnel.svg %}<p>Each point is one of the {{ units }}, unnamed. The narrower the limits, the more clients a point rests on.</p>
 <figure>{{ funnel.svg }}<figcaption>{{ funnel.caption }}</figcaption></figure>
 {% else %}<p>{{ funnel.reason }}</p>{% endif %}
 </section>

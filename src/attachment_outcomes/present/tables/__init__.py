@@ -7,12 +7,15 @@ BUILDERS = {
     "audit": "attachment_outcomes.present.tables.audit:build",
     "claims": "attachment_outcomes.present.tables.claims:build",
     "concordance": "attachment_outcomes.present.tables.concordance:build",
+    "couples": "attachment_outcomes.present.tables.couples:build",
     "flow": "attachment_outcomes.present.tables.flow:build",
+    "growth": "attachment_outcomes.present.tables.growth:build",
     "measures": "attachment_outcomes.present.tables.measures:build",
     "not_testable": "attachment_outcomes.present.tables.not_testable:build",
     "reliable_change": "attachment_outcomes.present.tables.reliable_change:build",
     "rupture": "attachment_outcomes.present.tables.rupture:build",
     "samples": "attachment_outcomes.present.tables.samples:build",
+    "security": "attachment_outcomes.present.tables.security:build",
     "transitions": "attachment_outcomes.present.tables.transitions:build",
 }
 
