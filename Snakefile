@@ -12,6 +12,7 @@ from attachment_outcomes.plan import FIGURES, TABLES, figure_caption, make_plan,
 
 prepare_jobs(SOURCE)
 PLAN = make_plan(config)
+PLAN.check_files()
 STUDIES = PLAN.studies
 config.update(PLAN.config, figure_caption=figure_caption)
 

@@ -27,6 +27,7 @@ from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.files import sha256
 from attachment_outcomes.fingerprint import fingerprint
 from attachment_outcomes.measures.instruments import read_instruments, unverified
+from attachment_outcomes.study.location import check_present
 
 Study = dict[str, Any]
 
@@ -166,11 +167,16 @@ class Plan:
         return load_claims()
 
     def raw(self, study: str) -> list[str]:
-        """Return the paths of a study's raw files; the job says which are missing and where they can be had."""
+        """Return the paths of a study's raw files."""
         folder = data_folder(self.studies[study], self.config["data_dir"])
         paths = [folder / source["file"] for source in self.studies[study]["sources"]]
         base = project_root()
         return [p.relative_to(base).as_posix() if p.is_relative_to(base) else p.as_posix() for p in paths]
+
+    def check_files(self) -> None:
+        """Stop, naming what is missing and where it can be had, if a study's raw files are not all there."""
+        for name, study in self.studies.items():
+            check_present(study, self.raw(name))
 
     def instruments_of(self, study: str) -> dict[str, dict[str, Any]]:
         """Return the instruments a study names anywhere, with the study's own form of each merged in."""

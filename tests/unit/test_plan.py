@@ -10,7 +10,7 @@ import yaml
 
 from attachment_outcomes import plan as planning
 from attachment_outcomes.config import load_study
-from attachment_outcomes.errors import ConfigError
+from attachment_outcomes.errors import ConfigError, DataError
 from attachment_outcomes.plan import FIGURES, FILES, TABLES, make_plan
 
 
@@ -89,3 +89,9 @@ def test_published_norms_do_not_follow_an_instrument_onto_another_answer_range()
     for scale in plan.instruments_of("ecr_openpsychometrics")["ecr"]["scales"].values():
         assert (scale["norms"], scale["cutoffs"], scale["reliable_change"]) == ([], [], [])
     assert plan.presentation("ecr_openpsychometrics")["scales"]["ecr.anxiety"]["range"] == [1, 5]
+
+
+def test_a_missing_raw_file_is_told_with_where_it_can_be_had(tmp_path):
+    plan = make_plan({"studies": ["jacobson1989"], "data_dir": str(tmp_path)})
+    with pytest.raises(DataError, match=r"jacobson_1989\.csv: no such file(.|\n)*--data DIR(.|\n)*published in"):
+        plan.check_files()
