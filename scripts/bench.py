@@ -1,7 +1,8 @@
 """Measure time and memory: ``python3 run.py bench`` writes validation/bench.json.
 
-Everything runs in a temporary copy of the project with the Python of this process, so results at hand stay as they are. Times
-are wall-clock seconds. Memory is the largest sum, over the processes of a run, of memory that is not shared between them
+Everything runs in a temporary copy of the project with the Python of this process, so results at hand stay as they are.
+``seconds`` are wall-clock, and depend on what else the machine does; ``cpu_seconds`` are those of all processes together
+(0 where the system does not tell). Memory is the largest sum, over the processes of a run, of memory that is not shared between them
 (where the system tells it, else of resident memory), looked at ten times a second.
 """
 
@@ -69,10 +70,10 @@ def memory(process: psutil.Process) -> int:
 
 
 def measured(command: list[str], folder: Path) -> dict[str, float]:
-    """Run a command; return its seconds and its peak megabytes."""
+    """Run a command; return its seconds, its processor seconds and its peak megabytes."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "src"), "ATTACHMENT_OUTCOMES_ROOT": str(folder)}
-    started = time.perf_counter()
+    started, before = time.perf_counter(), os.times()
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(command, cwd=folder, env=env, stdout=said, stderr=said) as process,  # noqa: S603 (our own command)
@@ -89,7 +90,9 @@ def measured(command: list[str], folder: Path) -> dict[str, float]:
             said.seek(0)
             sys.stderr.buffer.write(said.read())
             sys.exit(f"ERROR {' '.join(command)} ended with code {code}")
-    return {"seconds": round(time.perf_counter() - started, 1), "peak_mb": round(peak / 1e6)}
+    seconds, after = time.perf_counter() - started, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), "peak_mb": round(peak / 1e6)}
 
 
 def snakemake(folder: Path, *arguments: str, study: str, data: Path | None = None) -> dict[str, float]:
