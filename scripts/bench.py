@@ -2,8 +2,8 @@
 
 Everything runs in a temporary copy of the project with the Python of this process, so results at hand stay as they are.
 ``seconds`` are wall-clock, and depend on what else the machine does; ``cpu_seconds`` are those of all processes together
-(0 where the system does not tell). Memory is the largest sum, over the processes of a run, of memory that is not shared between them
-(where the system tells it, else of resident memory), looked at ten times a second.
+(0 where the system does not tell). Memory is the largest sum over the processes of a run, shared memory counted once (where
+the system tells it, else resident memory), looked at ten times a second.
 """
 
 from __future__ import annotations
