@@ -115,7 +115,7 @@ TABLES: dict[str, Item] = {
         _both(_has("change"), _has("measures", "styles")),
     ),
     "security": Item("Attachment change", "Earned security", ("estimates",), _both(_has("change"), _has("measures", "styles"))),
-    "growth": Item("Attachment change", "Growth over treatment", ("estimates",), _has("change", "growth")),
+    "growth_model": Item("Attachment change", "Growth over treatment", ("estimates",), _has("change", "growth")),
     "couples": Item("Couples", "Couples", ("estimates",), _has("dyads")),
     "rupture": Item("Rupture and repair", "Ruptures, repairs and outcome", ("estimates",), _has("rupture")),
     "concordance": Item("Transmission", "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),

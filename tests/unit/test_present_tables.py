@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame, not_testable
-from attachment_outcomes.plan import TABLES
+from attachment_outcomes.plan import FIGURES, TABLES
 from attachment_outcomes.present.lookup import one, told
 from attachment_outcomes.present.style import spread_points
 from attachment_outcomes.present.tables import BUILDERS
@@ -210,3 +210,8 @@ def test_descriptives_show_the_first_and_the_last_of_many_sessions() -> None:
     frame = built("measures", {"estimates": estimates_frame(rows, study="s")}).frame
     assert frame["occasion"].tolist() == ["session 1", "session 12"]
     assert frame["M"].tolist() == ["3.10", "4.20"]
+
+
+def test_no_table_has_the_name_of_a_figure() -> None:
+    """The plan looks both up in one place."""
+    assert not set(TABLES) & set(FIGURES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from attachment_outcomes.files import atomic, write_table, write_text
 from attachment_outcomes.present.style import look, new_figure
 
 DPI = 150
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every table of every font that a PDF takes in
 # What would differ from run to run is left out.
 METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 

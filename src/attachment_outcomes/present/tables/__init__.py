@@ -9,7 +9,7 @@ BUILDERS = {
     "concordance": "attachment_outcomes.present.tables.concordance:build",
     "couples": "attachment_outcomes.present.tables.couples:build",
     "flow": "attachment_outcomes.present.tables.flow:build",
-    "growth": "attachment_outcomes.present.tables.growth:build",
+    "growth_model": "attachment_outcomes.present.tables.growth_model:build",
     "measures": "attachment_outcomes.present.tables.measures:build",
     "not_testable": "attachment_outcomes.present.tables.not_testable:build",
     "reliable_change": "attachment_outcomes.present.tables.reliable_change:build",

@@ -28,7 +28,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     return estimate_table(
         rows,
         settings,
-        name="growth",
+        name="growth_model",
         title="Growth over treatment",
         group=lambda r: ", ".join(p for p in (outcome_title(str(r["outcome"]), settings), str(r["definition"])) if p),
         label=lambda r: NAMES[str(r["estimand"])],
