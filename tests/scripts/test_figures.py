@@ -39,7 +39,7 @@ def test_a_figure_is_written_in_all_its_forms(root: Path, tmp_path: Path) -> Non
         "strauss_2006",
         "within_person_drop",
     ]
-    assert (tmp_path / "captions" / "rupture_prevalence.txt").read_text().startswith("control chart 30.0 %")
+    assert (tmp_path / "captions" / "rupture_prevalence.txt").read_text().startswith("Control chart 30.0 %")
 
 
 def test_a_figure_without_data_becomes_its_reason(root: Path, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_captions_print_the_estimates_with_their_intervals(gallery: dict[str, tu
     assert "kappa .42 [95 % CI .37, .47]" in gallery["transmission_mosaic"][0].caption
     assert "prediction interval [−.07, .55]" in gallery["forest"][0].caption
     assert "slope −0.12" in gallery["growth"][0].caption
-    assert "people with the outcome at both occasions 82.0 %" in gallery["completeness"][0].caption
+    assert "People with the outcome at both occasions 82.0 %" in gallery["completeness"][0].caption
     assert "6 supported, 6 contradicted, 6 inconclusive, 6 not testable" in gallery["claims_overview"][0].caption
 
 

@@ -90,7 +90,7 @@ def test_scores_have_short_names_a_unit_and_a_direction() -> None:
 
 
 def test_sentences_end_once() -> None:
-    assert sentence("one", "", "two.") == "one. two."
+    assert sentence("one", "", "two.") == "One. Two."
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=60))

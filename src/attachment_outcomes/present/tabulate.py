@@ -37,7 +37,7 @@ PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>body {{ margin: 1.5rem; color: #222222; font-family: "DejaVu Sans", Arial, sans-serif; }} p {{ max-width: 60rem; }}
-td.gt_row {{ vertical-align: top !important; }}</style>
+table.gt_table {{ margin-left: 0 !important; }} td.gt_row {{ vertical-align: top !important; }}</style>
 </head>
 <body>
 {body}
@@ -58,6 +58,9 @@ NAMES = {
     "repaired_minus_unrepaired": "repaired − unrepaired",
     "none_minus_any": "none − any rupture",
     "repair_minus_avoidance": "repair contrast − avoidance contrast",
+    "bowker": "Bowker's test of symmetry, chi-square",
+    "stuart_maxwell": "Stuart–Maxwell test of equal margins, chi-square",
+    "recovered_still_insecure": "recovered while still insecure",
     "cramers_v": "Cramér's V",
     "phi": "phi",
     "kappa": "kappa",

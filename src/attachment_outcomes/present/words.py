@@ -136,8 +136,8 @@ def level_text(settings: Mapping[str, Any]) -> str:
 
 
 def sentence(*parts: str) -> str:
-    """Return the parts that are not empty as sentences of one caption."""
-    return " ".join(p if p.endswith((".", "!", "?")) else f"{p}." for p in parts if p)
+    """Return the parts that are not empty as sentences of one caption: a capital first, a full stop last."""
+    return " ".join(first_upper(p if p.endswith((".", "!", "?")) else f"{p}.") for p in parts if p)
 
 
 def plain(name: str) -> str:

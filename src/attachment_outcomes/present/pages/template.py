@@ -21,7 +21,7 @@ table { border-collapse: collapse; width: 100%; margin: .5rem 0;
 caption { text-align: left; font-weight: bold; padding: .3rem 0; }
 th, td { text-align: left; padding: .28rem .6rem .28rem 0; vertical-align: top; }
 thead th { border-bottom: 1px solid var(--ink); font-weight: normal; color: var(--quiet); }
-tbody th { font-weight: bold; min-width: 11rem; } tbody th .quiet { font-weight: normal; }
+tbody th { font-weight: bold; } .rates th[scope="row"] { min-width: 11rem; } tbody th .quiet { font-weight: normal; }
 .number { text-align: right; white-space: nowrap; }
 figure { margin: .5rem 0; } figure svg { max-width: 100%; height: auto; }
 figcaption { color: var(--quiet); font-size: .87rem; max-width: 48rem; }
@@ -47,7 +47,7 @@ Terms: {{ source.licence.rstrip('.') }}.{% if period %} Period: {{ period }}.{% 
 <section aria-labelledby="rates">
 <h2 id="rates">Rates</h2>
 {% if rates %}
-<table>
+<table class="rates">
 <thead><tr><th scope="col">Rate</th><th scope="col" class="number">Of</th><th scope="col" class="number">Estimate</th>
 <th scope="col" class="number">{{ level }} interval</th><th scope="col">0 to 100 %</th><th scope="col">Benchmark</th></tr></thead>
 <tbody>

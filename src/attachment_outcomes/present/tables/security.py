@@ -34,7 +34,6 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         notes=[
             "Crossing a boundary between classes is not by itself a change of attachment: scores that are measured with error "
             "cross it without any, and those far from the mean return towards it",
-            "Tests of symmetry (Bowker) and of equal margins (Stuart–Maxwell) are chi-square",
         ],
         empty="No classes at two occasions.",
     )
