@@ -98,7 +98,7 @@ def measured(command: list[str], folder: Path) -> dict[str, float]:
 def snakemake(folder: Path, *arguments: str, study: str, data: Path | None = None) -> dict[str, float]:
     """Run Snakemake in the copy for one study."""
     settings = [f'studies=["{study}"]', *([f"data_dir={data}"] if data else [])]
-    return measured([sys.executable, "-c", START, "--quiet", "all", "--cores", "all", *arguments, "--config", *settings], folder)
+    return measured([sys.executable, "-c", START, "--quiet", "host", "--cores", "all", *arguments, "--config", *settings], folder)
 
 
 def sessions_file(target: Path, rows: int) -> None:
