@@ -7,6 +7,7 @@ from attachment_outcomes.inference.estimate import read_estimates
 from attachment_outcomes.job import Job, run
 from attachment_outcomes.release.disclosure import blank_like, suppress, suppress_estimates, suppress_flow
 
+FUNNEL_LIMITS = [f"{side}{level}{kind}" for side in ("low", "high") for level in ("95", "998") for kind in ("", "_adjusted")]
 # Table: its counts, the columns that tell tables apart, the columns whose totals are known, and what is made from the counts.
 COUNTS: dict[str, dict[str, list[str]]] = {
     "concordance": {"counts": ["n"], "within": ["system", "way"], "margins": ["parent_class", "child_class"]},
@@ -18,7 +19,8 @@ COUNTS: dict[str, dict[str, list[str]]] = {
     },
     "transitions": {"counts": ["n"], "within": ["name"], "margins": ["from_class", "to_class"]},
     "growth": {"counts": ["n_observed"], "derived": ["observed_mean"]},
-    "funnel": {"counts": ["n", "events"], "derived": ["proportion"]},
+    # The limits are functions of n, so they would give it back.
+    "funnel": {"counts": ["n", "events"], "derived": ["proportion", *FUNNEL_LIMITS]},
     "completeness": {"counts": ["n_present", "n_expected"], "derived": ["proportion"]},
     "samples": {"counts": ["n"], "derived": ["agreement", "chance", "kappa", "kappa_se", "kappa_ci_low", "kappa_ci_high"]},
 }

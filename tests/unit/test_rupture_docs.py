@@ -45,5 +45,9 @@ def test_a_single_dip_shows_on_a_control_chart_from_the_length_stated(dip, least
         scores = [5.0] * n
         scores[n // 2 if dip == "middle" else -1] = 1.0
         ratings = pd.DataFrame({"person_id": "a", "session_number": range(1, n + 1), "wai": scores})
-        found[n] = len(detect_ruptures(ratings, score="wai", criteria="control_chart"))
+        found[n] = len(detect_ruptures(ratings, score="wai", criteria="control_chart", min_sessions=4))
     assert found == {n: int(n >= least) for n in range(4, 12)}
+
+
+def test_the_control_charts_take_only_series_in_which_a_single_dip_can_show():
+    assert [load_criteria("rupture")[n]["episode"]["min_sessions"] for n in ("control_chart", "control_chart_detrended")] == [8, 9]
