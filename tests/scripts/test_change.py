@@ -283,3 +283,11 @@ def test_an_outcome_without_reliability_is_named(script, canonical, tmp_path, mo
     assert "core10.total" in missing["note"]
     assert "no reliability" in missing["note"]
     one(results, estimand="mean_change", outcome="core10.total")
+
+
+def test_growth_that_is_not_asked_for_is_named_and_not_fitted(script, canonical, tmp_path) -> None:
+    found = run_script(script, canonical, tmp_path, {**SETTINGS, "growth": False})
+    assert found["growth"].empty
+    rows = select(found["estimates"], analysis="growth")
+    assert set(rows["estimand"]) == {"not testable"}
+    assert rows["note"].str.contains("asks for no growth").all()

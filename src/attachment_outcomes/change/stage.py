@@ -151,6 +151,9 @@ def _outcome(
         found, score=score, scale=scale, definitions=list(outcome.get("definitions") or [{}]), clusters=therapists,
         ci_level=ci_level,
     )  # fmt: skip
+    if not settings.get("growth", True):
+        asked = not_testable(growth.ANALYSIS, "the study asks for no growth curves (change.growth)", outcome=score)
+        return change.people, growth.no_curve(), [*change.estimates, asked]
     timed, unit, end = _timed(long, waves, treatments, occasions=occasions, end=settings.get("end", "last"), score=score, flow=flow)
     note = "" if therapists is None else "people are taken as independent of their therapists"
     course = growth.growth_curve(
