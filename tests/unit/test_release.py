@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,6 +78,23 @@ def test_a_proportion_near_one_and_an_estimate_on_few_people_are_hidden():
     shown = suppress_estimates(estimates_frame(rows), threshold=5).set_index("group")
     assert shown["estimate"].isna().to_dict() == {"x": True, "y": True, "z": False}
     assert shown["n"].isna().to_dict() == {"x": False, "y": True, "z": False}
+
+
+def test_a_sum_is_hidden_where_it_gives_a_hidden_share_away():
+    def change(estimand: str, value: float, group: str = "", analysis: str = "reliable_change") -> Estimate:
+        return replace(_share(group, value, estimand=estimand), analysis=analysis, outcome="o", definition="d")
+
+    shares = {"recovered": 0.57, "improved": 0.03, "unchanged": 0.20, "deteriorated": 0.10, "harmed": 0.10}
+    rows = [change("share", value, group) for group, value in shares.items()]
+    rows += [
+        change("reliably_improved", 0.60),
+        change("reliably_deteriorated", 0.20),
+        change("reliable_improvement", 0.60, "", "audit"),
+    ]
+    shown = suppress_estimates(estimates_frame(rows), threshold=5)
+    hidden = shown[shown["estimate"].isna()]
+    assert {"improved"} < set(hidden["group"])
+    assert {"reliably_improved", "reliable_improvement"} <= set(hidden["estimand"])
 
 
 def test_the_ledger_hides_what_the_estimates_hide():

@@ -22,6 +22,13 @@ _NUMBERS = ["estimate", "std_error", "ci_low", "ci_high", "p_value"]
 _FAMILY = ["study", "analysis", "estimand", "outcome", "definition", "method"]
 # The categories of a family are exclusive and their shares sum to one, so that one can be had from the others.
 _SHARES = "share"
+# Estimates that are the sum of two shares: shown beside one of the two, they give the other away.
+_SUMS = {
+    ("reliable_change", "reliably_improved"): ("recovered", "improved"),
+    ("reliable_change", "reliably_deteriorated"): ("harmed", "deteriorated"),
+    ("audit", "reliable_improvement"): ("recovered", "improved"),
+    ("audit", "reliable_deterioration"): ("harmed", "deteriorated"),
+}
 
 
 def suppress(
@@ -121,12 +128,26 @@ def suppress_estimates(estimates: pd.DataFrame, *, threshold: int) -> pd.DataFra
         while _complement(values, inside, keys):
             pass
         hidden[member] = inside
+        hidden |= _sums_that_tell(shown, hidden)
     shown.loc[hidden, _NUMBERS] = np.nan
     small = hidden & (n < threshold)
     shown.loc[small, "n"] = np.nan
     word = f"{SUPPRESSED}: a count below {threshold} could be read from it"
     shown.loc[hidden, "note"] = [f"{note}; {word}" if note else word for note in shown.loc[hidden, "note"]]
     return shown
+
+
+def _sums_that_tell(estimates: pd.DataFrame, hidden: np.ndarray) -> np.ndarray:
+    """Return which estimates are the sum of one share that is hidden and one that is not."""
+    share = estimates["analysis"].eq("reliable_change") & estimates["estimand"].eq(_SHARES)
+    where = ["study", "outcome", "definition"]
+    secret = {(*key, group) for *key, group in estimates.loc[share & hidden, [*where, "group"]].itertuples(index=False)}
+    telling = np.zeros(len(estimates), dtype=bool)
+    for position, row in enumerate(estimates[["analysis", "estimand", *where]].itertuples(index=False)):
+        parts = _SUMS.get((row[0], row[1]))
+        if parts:
+            telling[position] = sum((*row[2:], part) in secret for part in parts) == 1
+    return telling
 
 
 def suppress_flow(flow: pd.DataFrame, *, threshold: int) -> pd.DataFrame:
