@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attachment_outcomes.audit.completeness import completeness_table
-from attachment_outcomes.audit.rates import dropout_events, outcome_events, rate_estimate, wilson_interval
+from attachment_outcomes.audit.rates import dropout_events, outcome_events, rate_estimate
 from attachment_outcomes.errors import DataError, StatisticsError
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.study.contracts import empty, typed
@@ -113,7 +113,8 @@ def test_dropout_is_out_of_the_treatments_whose_end_is_known() -> None:
 
 def test_wilson_interval_matches_r(root: Path) -> None:
     for case in json.loads((root / "tests" / "reference" / "audit_reference.json").read_text())["wilson"]:
-        low, high = wilson_interval(case["events"], case["n"], ci_level=case["level"])
+        row = rate_estimate("recovery", case["events"], case["n"], ci_level=case["level"])
+        low, high = row.ci_low, row.ci_high
         assert low == pytest.approx(case["low"], abs=R_TOLERANCE)
         assert high == pytest.approx(case["high"], abs=R_TOLERANCE)
 
@@ -125,8 +126,8 @@ def test_a_rate_of_nobody_is_missing_not_zero() -> None:
 
 
 def test_more_events_than_units_are_refused() -> None:
-    with pytest.raises(StatisticsError, match="5 events among 3 units"):
-        wilson_interval(5, 3, ci_level=0.95)
+    with pytest.raises(StatisticsError, match="found 5 of 3"):
+        rate_estimate("recovery", 5, 3, ci_level=0.95)
 
 
 def scores(rows: list[tuple]) -> pd.DataFrame:

@@ -20,10 +20,10 @@ import math
 from dataclasses import dataclass
 
 import pandas as pd
-from statsmodels.stats.proportion import proportion_confint
 
-from attachment_outcomes.errors import DataError, StatisticsError
+from attachment_outcomes.errors import DataError
 from attachment_outcomes.flow import Flow
+from attachment_outcomes.inference.agreement import wilson
 from attachment_outcomes.inference.estimate import Estimate
 
 ANALYSIS = "audit"
@@ -55,38 +55,6 @@ DIRECTIONS = {name: rule.direction for name, rule in RULES.items()} | {
 ENDED = ("completed", "dropped out", "referred on")
 
 
-def wilson_interval(events: float, n: float, *, ci_level: float) -> tuple[float, float]:
-    """Wilson score interval of a proportion.
-
-    Parameters
-    ----------
-    events, n : float
-        Events and units, whole numbers; ``n`` of 0 gives two NaN.
-    ci_level : float
-        Confidence level, e.g. 0.95.
-
-    Returns
-    -------
-    (float, float)
-        Lower and upper limit, proportions.
-
-    Raises
-    ------
-    StatisticsError
-        If ``events`` is negative or larger than ``n``.
-
-    References
-    ----------
-    .. [1] Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. JASA, 22, 209-212.
-    """
-    if not 0 <= events <= n:
-        raise StatisticsError(f"proportion: found {events} events among {n} units; events lie between 0 and the number of units")
-    if n == 0:
-        return math.nan, math.nan
-    low, high = proportion_confint(events, n, alpha=1 - ci_level, method="wilson")
-    return float(low), float(high)
-
-
 def rate_estimate(
     rate: str,
     events: float,
@@ -100,13 +68,14 @@ def rate_estimate(
     note: str = "",
 ) -> Estimate:
     """Return one rate, events / n, as an estimate row with its Wilson interval (proportion; ``n`` of 0 gives NaN)."""
-    low, high = wilson_interval(events, n, ci_level=ci_level)
+    found = wilson(events, n, ci_level=ci_level) if n else None
     return Estimate(
         analysis=ANALYSIS,
         estimand=rate,
-        estimate=events / n if n else math.nan,
-        ci_low=low,
-        ci_high=high,
+        estimate=found.estimate if found else math.nan,
+        std_error=found.std_error if found else math.nan,
+        ci_low=found.ci_low if found else math.nan,
+        ci_high=found.ci_high if found else math.nan,
         ci_level=ci_level,
         method="proportion, Wilson interval",
         outcome=outcome,
