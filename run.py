@@ -239,15 +239,6 @@ def parsed(arguments: list[str], *, names: str) -> tuple[argparse.Namespace, lis
     return options, others
 
 
-def results_folder(entries: list[str]) -> Path:
-    """Return the folder of results: as set on the command line, else in config/config.yaml."""
-    text = (ROOT / "config" / "config.yaml").read_text(encoding="utf-8")
-    found = [e.partition("=")[2] for e in entries if e.startswith("results_dir=")] or re.findall(
-        r"(?m)^results_dir:([^#\n]+)", text
-    )
-    return ROOT / (found[-1].strip(" '\"") if found else "results")
-
-
 def problems(names: list[str], since: float) -> list[str]:
     """Return the error messages that the jobs of these studies have logged since a time, else those of Snakemake itself."""
 
@@ -303,7 +294,7 @@ def run_studies(arguments: list[str], *, named: bool) -> int:
         raise StoppedError("\n         ".join(found) or "Snakemake reports a problem; see above.")
     if looks_only:
         return 0
-    results = results_folder(options.config)
+    results = ROOT / "results"
     for folder in (results / name for name in names if (results / name / "manifest.json").exists()):
         report, manifest = folder / "report.html", folder / "manifest.json"
         if not report.exists() or report.stat().st_mtime < manifest.stat().st_mtime:
@@ -318,7 +309,7 @@ def run_studies(arguments: list[str], *, named: bool) -> int:
 def report(arguments: list[str]) -> int:
     """Make the reports of studies again: of those named, or of all that have results."""
     options, _ = parsed(arguments, names="*")
-    results = results_folder(options.config)
+    results = ROOT / "results"
     done = [name for name in studies() if (results / name / "manifest.json").exists()]
     lacking = [name for name in known(options.names) if name not in done]
     if lacking or not done:

@@ -27,7 +27,7 @@ def run(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleTy
     spec.loader.exec_module(module)
     project = tmp_path / "my project"
     (project / "config" / "studies").mkdir(parents=True)
-    (project / "config" / "config.yaml").write_text("studies: [example]\nresults_dir: results  # here\n", encoding="utf-8")
+    (project / "config" / "config.yaml").write_text("studies: [example]\n", encoding="utf-8")
     for name in ("example", "mine"):
         (project / "config" / "studies" / f"{name}.yaml").write_text(f"name: {name}\n", encoding="utf-8")
     (project / "requirements.lock").write_text(
@@ -261,11 +261,6 @@ def test_a_dry_run_makes_no_report(ready: ModuleType, capsys: pytest.CaptureFixt
     assert len(ready.call.commands) == 1
     assert "--quiet" not in ready.call.commands[0]
     assert capsys.readouterr().out == ""
-
-
-def test_results_may_lie_elsewhere(run: ModuleType) -> None:
-    assert run.results_folder([]) == run.ROOT / "results"
-    assert run.results_folder(["seed=1", "results_dir='other'"]) == run.ROOT / "other"
 
 
 def test_a_failure_ends_with_the_problems_of_this_run(ready: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
