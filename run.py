@@ -23,7 +23,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -261,19 +260,11 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def snakemake(python: str) -> list[str]:
-    """Return the command that starts Snakemake, in such a way that the project's path may hold spaces and brackets."""
-    if shlex.quote(python) == python:
-        return [python, "-m", "snakemake"]
-    # Snakemake writes the path of its Python into shell commands unquoted; the bare name is found on PATH, where ours is first.
-    return [python, "-c", "import sys; sys.executable = 'python'; from snakemake.cli import main; main()"]
-
-
 def make_report(python: str, name: str, folder: Path, entries: list[str]) -> None:
     """Make a study's report."""
     target = folder / "report.html"
     say(f"Making {shown(target)}")
-    code, text = call([*snakemake(python), "--report", str(target), "--config", *entries, f'studies=["{name}"]'], quiet=True)
+    code, text = call([python, "-m", "snakemake", "--report", str(target), "--config", *entries, f'studies=["{name}"]'], quiet=True)
     if code:
         raise StoppedError(f"the report of {name} could not be made:\n{text.strip()}")
 
@@ -288,7 +279,7 @@ def run_studies(arguments: list[str], *, named: bool) -> int:
         others += ["--logger", "rich"] if sys.stderr.isatty() else ["--quiet", "host", "reason", "rules"]
     started = time.time() - 1  # file times may be coarser than the clock
     settings = ["--config", *options.config, f"studies={json.dumps(names)}"]
-    code, _ = call([*snakemake(python), *others, "--cores", options.cores, *settings])
+    code, _ = call([python, "-m", "snakemake", *others, "--cores", options.cores, *settings])
     if code:
         found = [] if looks_only else problems(names, started)
         raise StoppedError("\n         ".join(found) or "Snakemake reports a problem; see above.")
@@ -331,7 +322,7 @@ def check(_: list[str]) -> int:
     python = set_up()
     files = [ROOT / "Snakefile", ROOT / "workflow" / "Snakefile", *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]
     tools = {
-        "snakemake --lint": [*snakemake(python), "--lint"],
+        "snakemake --lint": [python, "-m", "snakemake", "--lint"],
         "ruff check": [python, "-m", "ruff", "check", "."],
         "ruff format": [python, "-m", "ruff", "format", "--check", "."],
         "mypy": [python, "-m", "mypy"],

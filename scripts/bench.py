@@ -32,8 +32,6 @@ LOOK_SECONDS = 0.1
 PACKAGES = ("duckdb", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "snakemake", "statsmodels")
 LARGEST = "ecr_openpsychometrics"
 PARTS = ("Snakefile", "config", "data", "profiles", "scripts", "src", "workflow", "pyproject.toml", "requirements.lock")
-# As run.py starts it: the path of the Python may hold spaces.
-START = "import sys; sys.executable = 'python'; from snakemake.cli import main; main()"
 SESSIONS_STUDY = """\
 name: many_sessions
 title: Ten million sessions, for the bench
@@ -71,8 +69,7 @@ def memory(process: psutil.Process) -> int:
 
 def measured(command: list[str], folder: Path) -> dict[str, float]:
     """Run a command; return its seconds, its processor seconds and its peak megabytes."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    env = {**os.environ, "PATH": path, "PYTHONPATH": str(folder / "src"), "ATTACHMENT_OUTCOMES_ROOT": str(folder)}
+    env = {**os.environ, "PYTHONPATH": str(folder / "src"), "ATTACHMENT_OUTCOMES_ROOT": str(folder)}
     started, before = time.perf_counter(), os.times()
     with (
         tempfile.TemporaryFile() as said,
@@ -98,7 +95,9 @@ def measured(command: list[str], folder: Path) -> dict[str, float]:
 def snakemake(folder: Path, *arguments: str, study: str, data: Path | None = None) -> dict[str, float]:
     """Run Snakemake in the copy for one study."""
     settings = [f'studies=["{study}"]', *([f"data_dir={data}"] if data else [])]
-    return measured([sys.executable, "-c", START, "--quiet", "host", "--cores", "all", *arguments, "--config", *settings], folder)
+    return measured(
+        [sys.executable, "-m", "snakemake", "--quiet", "host", "--cores", "all", *arguments, "--config", *settings], folder
+    )
 
 
 def sessions_file(target: Path, rows: int) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -387,3 +389,8 @@ def prepare_jobs(source: str) -> None:
     paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+    if shlex.quote(sys.executable) != sys.executable:
+        # Snakemake writes this path into shell commands unquoted. Where it holds a space, the bare name is found on PATH.
+        python = Path(sys.executable)
+        os.environ["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", "")])
+        sys.executable = python.name

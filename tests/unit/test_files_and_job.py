@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import stat
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from attachment_outcomes.errors import ConfigError, DataError, StatisticsError, 
 from attachment_outcomes.files import atomic, read_json, read_table, sha256, write_json, write_table, write_text
 from attachment_outcomes.flow import COLUMNS, Flow
 from attachment_outcomes.job import Job, plain_job, run, seed
+from attachment_outcomes.plan import prepare_jobs
 from attachment_outcomes.registry import entry_points, resolve
 
 FRAME = pd.DataFrame(
@@ -188,6 +190,17 @@ def test_a_job_draws_the_same_numbers_whatever_other_studies_there_are() -> None
 
     assert draws("a") == draws("a")
     assert len({tuple(d) for d in (draws("a"), draws("b"), draws("a", rule="rupture"), draws("a", start=2))}) == 4
+
+
+def test_a_python_in_a_folder_with_a_space_is_started_by_its_bare_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/my project (2)/bin/python")
+    for name in ("PATH", "PYTHONPATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, "before")
+    prepare_jobs("/my project (2)/src")
+    assert sys.executable == "python"
+    assert os.environ["PATH"].split(os.pathsep) == [str(Path("/my project (2)/bin")), "before"]
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == ["/my project (2)/src", "before"]
+    assert os.environ["OMP_NUM_THREADS"] == "1"
 
 
 # Entry points

@@ -230,11 +230,6 @@ def test_studies_data_cores_and_other_arguments_reach_snakemake(ready: ModuleTyp
     assert command[command.index("--config") + 1 :] == ["seed=4", f'data_dir= "{data}" ', 'studies=["mine", "example"]']
 
 
-def test_a_path_that_a_shell_would_split_is_kept_out_of_shell_commands(run: ModuleType) -> None:
-    assert run.snakemake("/plain/python") == ["/plain/python", "-m", "snakemake"]
-    assert "sys.executable = 'python'" in run.snakemake("/my project (2)/python")[2]
-
-
 def test_the_report_is_made_when_it_is_missing_or_old_and_not_otherwise(
     ready: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
