@@ -198,3 +198,11 @@ def test_bad_questions_are_refused():
     assert pool_samples(three, measure="kappa")[0].n == 21
     with pytest.raises(DataError, match="no column 'n'"):
         pool_samples(pd.DataFrame({"sample_id": ["a"], "row_class": ["S"], "col_class": ["S"]}), measure="kappa")
+
+
+def test_a_kappa_of_those_who_extracted_the_table_is_held_against_its_counts_too():
+    rows = canonical("a", [[40, 10], [10, 40]], system="s")
+    said = rows.iloc[[0]].assign(measure="kappa_extracted", row_class=None, col_class=None, value=0.7)
+    statistics = sample_results(read_samples(pd.concat([rows, said])))[1]
+    assert statistics["differs"].tolist() == [True]
+    assert "extracted the table 0.700 differs from the counts' 0.600" in statistics["note"].item()

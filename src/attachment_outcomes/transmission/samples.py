@@ -7,6 +7,7 @@ Vocabulary
 ----------
 sample          one table of counts of one group of people; samples of a cluster share people or authors
 stated kappa    the kappa that the sample's authors printed
+extracted kappa the kappa that those give who took the table out of the publication, e.g. in a meta-analysis' workbook
 summed table    all tables added up; large samples dominate, and differences between samples are hidden
 """
 
@@ -45,6 +46,7 @@ class Sample:
     system: str
     table: Table
     stated_kappa: float
+    extracted_kappa: float
     recalled: bool
 
     @property
@@ -88,7 +90,8 @@ def read_samples(
     Parameters
     ----------
     table : DataFrame
-        Canonical ``samples`` rows (measure ``count`` for cells and ``kappa`` for a stated kappa; others are not used), or
+        Canonical ``samples`` rows (measure ``count`` for cells, ``kappa`` for a stated and ``kappa_extracted`` for an extracted
+        kappa; others are not used), or
         a long frame with the columns sample_id, row_class, col_class, n and, if there are any, system, label, cluster.
         A cell that is not listed counts 0; a sample with a listed cell without a count is left out and counted.
     systems : mapping, optional
@@ -114,7 +117,9 @@ def read_samples(
     _refuse(cells, cells.duplicated(["system", "sample_id", "row_class", "col_class"]), "a cell listed twice")
     values = pd.to_numeric(cells["value"]).astype("float64")
     _refuse(cells, (values < 0) | ((values % 1).fillna(0) != 0), "a negative or fractional count")
-    stated = rows[rows["measure"] == "kappa"].set_index(["system", "sample_id"])["value"]
+    stated, extracted = (
+        rows[rows["measure"] == m].set_index(["system", "sample_id"])["value"] for m in ("kappa", "kappa_extracted")
+    )
     out: list[Sample] = []
     incomplete = 0
     for system, of_system in cells.groupby("system", sort=True):
@@ -135,7 +140,7 @@ def read_samples(
                 incomplete += 1
                 continue
             first = part.iloc[0]
-            given = stated.get((system, sample_id), math.nan)
+            given, taken = (said.get((system, sample_id), math.nan) for said in (stated, extracted))
             out.append(
                 Sample(
                     str(sample_id),
@@ -144,6 +149,7 @@ def read_samples(
                     str(system),
                     counts.astype(np.int64),
                     float(given) if pd.notna(given) else math.nan,
+                    float(taken) if pd.notna(taken) else math.nan,
                     bool((part["standing"] == "recalled").any()),
                 )
             )
@@ -182,8 +188,13 @@ def sample_results(samples: Sequence[Sample], *, ci_level: float = CI_LEVEL) -> 
     lines = []
     for sample, name in zip(samples, named(samples), strict=True):
         k = agreement.kappa(sample.table, ci_level=ci_level)
-        differs = abs(k.kappa - sample.stated_kappa) > DIFFERS  # False if either is missing
-        apart = f"stated kappa {sample.stated_kappa:.3f} differs from the counts' {k.kappa:.3f}" if differs else ""
+        said = {"stated kappa": sample.stated_kappa, "kappa stated by those who extracted the table": sample.extracted_kappa}
+        apart = "; ".join(
+            f"{who} {value:.3f} differs from the counts' {k.kappa:.3f}"
+            for who, value in said.items()
+            if abs(k.kappa - value) > DIFFERS  # False if either is missing
+        )
+        differs = apart != ""
         note = "; ".join(filter(None, [apart, k.note, RECALLED if sample.recalled else ""]))
         lines.append(
             [
