@@ -58,6 +58,7 @@ TO_OPEN = {
     "claims.csv": "the verdict on each claim",
 }
 SECONDS_TO_STOP = 20
+CLOCK_SLACK = 0.02  # seconds by which a file's time may lie before the clock's
 BAD_CALL = 2  # exit code for a command that makes no sense
 
 
@@ -238,18 +239,40 @@ def parsed(arguments: list[str], *, names: str) -> tuple[argparse.Namespace, lis
     return options, others
 
 
+def logged(folder: Path, pattern: str, since: float) -> list[str]:
+    """Return the lines of what a pattern finds in a folder's logs written since a time."""
+    logs = sorted(p for p in folder.rglob("*.log") if p.stat().st_mtime >= since)
+    texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs]
+    return [line for text in texts for found in re.findall(pattern, text, re.MULTILINE) for line in found.splitlines()]
+
+
+def failed_jobs(name: str, since: float) -> list[str]:
+    """Return the error messages that the jobs of a study have logged since a time."""
+    return logged(ROOT / "logs" / name, r"^ERROR (.*(?:\n(?!(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) ).*)*)", since)
+
+
 def problems(names: list[str], since: float) -> list[str]:
     """Return the error messages that the jobs of these studies have logged since a time, else those of Snakemake itself."""
-
-    def messages(folder: Path, pattern: str) -> list[str]:
-        logs = sorted(p for p in folder.rglob("*.log") if p.stat().st_mtime >= since)
-        texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs]
-        return [line for text in texts for found in re.findall(pattern, text, re.MULTILINE) for line in found.splitlines()]
-
-    of_jobs = r"^ERROR (.*(?:\n(?!(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) ).*)*)"
+    found = [line for name in names for line in failed_jobs(name, since)]
     of_snakemake = r"^\w+(?:Error|Exception)\b.*:\n((?:(?!  File ).*\n?)+)"
-    found = [line for name in names for line in messages(ROOT / "logs" / name, of_jobs)]
-    return [line for line in dict.fromkeys(found or messages(ROOT / ".snakemake" / "log", of_snakemake)) if line.strip()]
+    said = found or logged(ROOT / ".snakemake" / "log", of_snakemake, since)
+    return [line for line in dict.fromkeys(said) if line.strip()]
+
+
+def outdated(names: list[str], since: float) -> list[str]:
+    """Take from results that a failed run leaves behind what makes them look finished, and say so.
+
+    They are of an earlier run, on other data or settings; without report and manifest nobody takes them for this one's.
+    """
+    told = []
+    for name in names:
+        folder = ROOT / "results" / name
+        ends = [path for path in (folder / "manifest.json", folder / "report.html") if path.exists()]
+        if ends and failed_jobs(name, since):
+            for path in ends:
+                path.unlink()
+            told.append(f"What is left in {shown(folder)} is of an earlier run; its report and manifest were taken away.")
+    return told
 
 
 def shown(path: Path) -> str:
@@ -277,12 +300,13 @@ def run_studies(arguments: list[str], *, named: bool) -> int:
     looks_only = not NO_RESULTS.isdisjoint(others)
     if not looks_only and {"--quiet", "-q", "--verbose", "--logger"}.isdisjoint(others):
         others += ["--logger", "rich"] if sys.stderr.isatty() else ["--quiet", "host", "reason", "rules"]
-    started = time.time() - 1  # file times may be coarser than the clock
+    started = time.time() - CLOCK_SLACK
     settings = ["--config", *options.config, f"studies={json.dumps(names)}"]
     code, _ = call([python, "-m", "snakemake", *others, "--cores", options.cores, *settings])
     if code:
         found = [] if looks_only else problems(names, started)
-        raise StoppedError("\n         ".join(found) or "Snakemake reports a problem; see above.")
+        earlier = [] if looks_only else outdated(names, started)
+        raise StoppedError("\n         ".join([*(found or ["Snakemake reports a problem; see above."]), *earlier]))
     if looks_only:
         return 0
     results = ROOT / "results"

@@ -11,7 +11,7 @@ def main(job: Job) -> None:
     """Checksum inputs and outputs and write the manifest."""
     (target,) = job.output
     folder = Path(target).parent
-    made = [file for path in map(Path, job.input.results) for file in (sorted(path.glob("*.*")) if path.is_dir() else [path])]
+    made = [file for path in map(Path, job.input.results) for file in (sorted(path.glob("[!.]*.*")) if path.is_dir() else [path])]
     content = manifest(
         study=job.params.study,
         inputs={Path(path).name: sha256(path) for path in job.input.raw},

@@ -265,10 +265,26 @@ def test_a_failure_ends_with_the_problems_of_this_run(ready: ModuleType, monkeyp
     os.utime(logs / "old.log", (1, 1))
     (logs / "ingest.log").write_text("INFO read 3 rows\nERROR people.csv: two problems\n  row 3\nINFO done\n", encoding="utf-8")
     (logs / "change.log").write_text("ERROR scores: empty\n", encoding="utf-8")
+    for log in ("ingest.log", "change.log"):
+        os.utime(logs / log, (time.time() + 5,) * 2)
+    results(ready, "mine")
     monkeypatch.setattr(ready, "call", Calls({"snakemake": 1}))
     with pytest.raises(ready.StoppedError) as stopped:
         ready.main(["study", "mine"])
-    assert stopped.value.args[0].split("\n") == ["scores: empty", "         people.csv: two problems", "           row 3"]
+    said = stopped.value.args[0].split("\n")
+    assert said[:3] == ["scores: empty", "         people.csv: two problems", "           row 3"]
+    assert "is of an earlier run" in said[3]
+    assert not (ready.ROOT / "results" / "mine" / "manifest.json").exists()
+
+
+def test_a_message_of_a_run_just_before_is_not_told_again(ready: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = ready.ROOT / "logs" / "mine"
+    logs.mkdir(parents=True)
+    (logs / "ingest.log").write_text("ERROR of the run before\n", encoding="utf-8")
+    os.utime(logs / "ingest.log", (time.time() - 0.5,) * 2)
+    monkeypatch.setattr(ready, "call", Calls({"snakemake": 1}))
+    with pytest.raises(ready.StoppedError, match="see above"):
+        ready.main(["study", "mine"])
 
 
 def test_a_fault_of_the_configuration_is_told_without_its_trace(ready: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,6 +295,7 @@ def test_a_fault_of_the_configuration_is_told_without_its_trace(ready: ModuleTyp
         'config/studies/mine.yaml, key b: wrong\n  File "Snakefile", line 17, in <module>\n  File "plan.py", line 3, in x\n',
         encoding="utf-8",
     )
+    os.utime(log, (time.time() + 5,) * 2)
     monkeypatch.setattr(ready, "call", Calls({"snakemake": 1}))
     with pytest.raises(ready.StoppedError) as stopped:
         ready.main(["study", "mine"])

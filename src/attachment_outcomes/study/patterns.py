@@ -30,6 +30,19 @@ class Shape:
     share: float = 0.0  # 0 means one cell is enough
 
 
+# Common given names of a few languages. No list is whole; it is there for columns of single names, which look like labels.
+_GIVEN = (
+    "Ada|Adam|Alex|Alexander|Alice|Amelia|Amy|Andrea|Andreas|Andrew|Ann|Anna|Anne|Antonio|Ben|Benjamin|Bernd|Birgit|Carla|Carlos|"
+    "Carmen|Charles|Charlotte|Chloe|Chris|Christian|Christina|Christine|Clara|Claudia|Daniel|David|Diana|Elena|Elisabeth|"
+    "Elizabeth|Ella|Emily|Emma|Eric|Erik|Eva|Felix|Florian|Francesca|Frank|Franz|Georg|George|Giulia|Hannah|Hans|Heike|Helen|"
+    "Helga|Henry|Isabel|Jack|Jacob|James|Jan|Jane|Janet|Jean|Jennifer|Jessica|Joan|Johanna|Johannes|John|Jonas|Jose|Josef|Joseph|"
+    "Juan|Julia|Julie|Karin|Karl|Kate|Katharina|Katherine|Kevin|Klaus|Laura|Lea|Lena|Leo|Leon|Linda|Lisa|Louis|Louise|Lucas|Lucia|"
+    "Luis|Lukas|Manuel|Marco|Margaret|Maria|Marie|Mark|Markus|Martin|Martina|Mary|Max|Maximilian|Mia|Michael|Miguel|Monika|Nicole|"
+    "Nina|Noah|Nora|Oliver|Olivia|Oscar|Otto|Pablo|Patrick|Paul|Paula|Pedro|Peter|Petra|Philip|Pierre|Renate|Richard|Robert|Rosa|"
+    "Ruth|Sabine|Sam|Samuel|Sandra|Sara|Sarah|Sebastian|Silvia|Simon|Sofia|Sophia|Sophie|Stefan|Stephan|Stephen|Steven|Susan|"
+    "Susanne|Theo|Thomas|Tim|Tom|Ursula|Uwe|Victoria|Walter|Werner|William|Wolfgang"
+)
+
 SHAPES = (
     Shape("e-mail addresses", r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"),
     Shape("dates", rf"(^|[^0-9]){_YEAR}[-/.]{_MONTH}[-/.]{_DAY}([^0-9]|$)"),
@@ -46,6 +59,7 @@ SHAPES = (
     Shape("postcodes", r"^[A-Z]{1,2}[0-9][A-Z0-9]? ?[0-9][A-Z]{2}$", 0.5),
     Shape("person names", r"^((Dr|Prof|Mr|Mrs|Ms|Mme|Frau|Herr)\.? )", 0.1),
     Shape("person names", r"(^|[ ,&])et al\.?([ ,(]|$)", 0.1),
+    Shape("person names", rf"^({_GIVEN})$", 0.3),
 )
 
 COMPACT_DATE = rf"^{_YEAR}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])$"
@@ -82,7 +96,7 @@ _NAME_WORDS = """
     name names vorname nachname surname firstname lastname forename familyname givenname fullname initials initialen maiden
     author authors
 """
-_DATE_WORDS = "date datum dob birthdate birthday geburtsdatum geburtstag geburtsjahr timestamp datetime"
+_DATE_WORDS = "date datum dob birthdate birthday geburtsdatum geburtstag geburtsjahr geboren born yob birthyear jahrgang timestamp datetime"
 _PHONE_WORDS = "phone telephone telefon tel mobile mobil handy fax cellphone"
 _MAIL_WORDS = "email mail"
 _PLACE_WORDS = """
