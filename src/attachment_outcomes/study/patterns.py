@@ -96,7 +96,9 @@ _NAME_WORDS = """
     name names vorname nachname surname firstname lastname forename familyname givenname fullname initials initialen maiden
     author authors
 """
-_DATE_WORDS = "date datum dob birthdate birthday geburtsdatum geburtstag geburtsjahr geboren born yob birthyear jahrgang timestamp datetime"
+_DATE_WORDS = (
+    "date datum dob birthdate birthday geburtsdatum geburtstag geburtsjahr geboren born yob birthyear jahrgang timestamp datetime"
+)
 _PHONE_WORDS = "phone telephone telefon tel mobile mobil handy fax cellphone"
 _MAIL_WORDS = "email mail"
 _PLACE_WORDS = """
