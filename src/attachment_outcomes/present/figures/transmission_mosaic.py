@@ -11,7 +11,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import records, told
-from attachment_outcomes.present.style import INK, look, new_figure
+from attachment_outcomes.present.style import INK, PALE, look, new_figure
 from attachment_outcomes.present.words import SUPPRESSED, count, number, sentence
 
 NEEDS = ("residuals", "estimates")
@@ -56,7 +56,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         )
         ax.set_frame_on(False)
         ax.tick_params(length=0)
-        used = [i for i, _ in enumerate(SHADES) if any(_shade(r) == i for r in table["residual"])]
+        used = [i for i, _ in enumerate(SHADES) if any(_shade(r) == i for r in table.loc[table["n"].notna(), "residual"])]
         handles = [Patch(facecolor=SHADES[i][1], edgecolor=INK, hatch=SHADES[i][2], label=WORDS[i], linewidth=0.6) for i in used]
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
     keys: dict[str, object] = {"analysis": "concordance", "outcome": first["system"], "definition": first["way"]}
@@ -98,7 +98,7 @@ def _tiles(ax: Axes, cells: pd.DataFrame, parents: list[str], children: list[str
             n, residual = float(own[child]["n"]), float(own[child]["residual"])
             share = 1 / len(children) if equal else (n / size if size else 0.0)
             height = max(share - GAP, 0.0)
-            _, colour, hatch = SHADES[_shade(residual)]
+            _, colour, hatch = (SUPPRESSED, PALE, "") if np.isnan(n) else SHADES[_shade(residual)]
             if width > 0:
                 ax.add_patch(Rectangle((x, y), width, height, facecolor=colour, edgecolor=INK, linewidth=0.7, hatch=hatch))
                 _write(ax, x + width / 2, y + height / 2, n, residual, width, height)
