@@ -141,11 +141,11 @@ CSV_FILES = ("estimates", "claims", "flow", "people_change", "episodes", "concor
 FILES: dict[str, str] = {
     **{name: f"{name}.csv" for name in ("estimates", "claims", "flow", "concordance")},
     **{
-        name: f"work/released/{name}.parquet"
+        name: f"steps/released/{name}.parquet"
         for name in ("residuals", "transitions", "growth", "funnel", "completeness", "sample_statistics")
     },
     **{
-        name: f"work/{name}.parquet"
+        name: f"steps/{name}.parquet"
         for name in ("people_change", "styles", "episodes", "rupture_series", "rupture_outcomes", "transmission_pairs")
     },
 }

@@ -46,7 +46,7 @@ def job(tmp_path: Path) -> Callable[..., Job]:
     def make(text: str, *, key: Path | None = None, **changes: Any) -> Job:
         (tmp_path / "raw").mkdir(exist_ok=True)
         (tmp_path / "raw" / "a.csv").write_text(text, encoding="utf-8")
-        work = tmp_path / "results" / "clinic" / "work"
+        work = tmp_path / "results" / "clinic" / "steps"
         tables = {("answers" if t == "items" else t): str(work / "canonical" / f"{t}.parquet") for t in TABLES}
         return plain_job(
             input={"raw": [str(tmp_path / "raw" / "a.csv")]},
@@ -67,7 +67,7 @@ def test_writes_every_table_and_the_flow(script: ModuleType, job: Callable[..., 
     made = job("id,wave,weeks\n2,0,0\n1,1,8\n1,0,0\n")
     script.main(made)
     for table in TABLES:
-        check_file(tmp_path / "results" / "clinic" / "work" / "canonical" / f"{table}.parquet", table)
+        check_file(tmp_path / "results" / "clinic" / "steps" / "canonical" / f"{table}.parquet", table)
     waves = read(made.output.waves, "waves")
     assert waves["person_id"].is_monotonic_increasing
     assert len(waves) == 3
@@ -115,7 +115,7 @@ def test_old_results_stay_when_writing_fails(
 
 
 def test_scratch_of_a_killed_run_is_removed(script: ModuleType, job: Callable[..., Job], tmp_path: Path) -> None:
-    left = tmp_path / "results" / "clinic" / "work" / "flow" / ".ingest-killed"
+    left = tmp_path / "results" / "clinic" / "steps" / "flow" / ".ingest-killed"
     left.mkdir(parents=True)
     (left / "spill").write_text("raw cells", encoding="utf-8")
     script.main(job("id,wave,weeks\n1,0,0\n"))

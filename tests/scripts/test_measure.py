@@ -25,7 +25,7 @@ def run(root: Path, folder: Path, items: pd.DataFrame, scores: pd.DataFrame, **p
     given = {"answers": folder / "items.parquet", "scores": folder / "imported.parquet"}
     contracts.write(items, "items", given["answers"])
     contracts.write(scores, "scores", given["scores"])
-    made = {n: folder / "work" / f"{n}.parquet" for n in ("scores", "styles", "estimates", "flow")}
+    made = {n: folder / "steps" / f"{n}.parquet" for n in ("scores", "styles", "estimates", "flow")}
     settings = {"overrides": {}, "settings": {"styles": []}, "ci_level": 0.95, "bootstrap": 200, **params}
     main(plain_job(input=given, output=made, params=settings, study="made_up"))
     return made

@@ -72,7 +72,7 @@ def test_opie_pooled_tables_and_every_sample(real, shared_data):
             expected, abs=1e-10
         )
     reference = pd.read_csv(shared_data / "opie2021_child_attachment_stability" / "reference_kappa_by_sample.csv")
-    statistics = pd.read_parquet(real / "opie2021" / "work" / "sample_statistics.parquet")
+    statistics = pd.read_parquet(real / "opie2021" / "steps" / "sample_statistics.parquet")
     statistics["row_id"] = statistics["sample_id"].astype(int)
     both = reference.merge(statistics, on=["row_id", "system"], how="left", suffixes=("_r", ""))
     assert both["kappa"].notna().all()

@@ -7,17 +7,17 @@ rule audit:
     Estimate the service's rates, compare its units and count what is missing.
     """
     input:
-        people_change="<results>/{study}/work/people_change.parquet",
-        scores="<results>/{study}/work/scores.parquet",
-        treatments="<results>/{study}/work/canonical/treatments.parquet",
-        waves="<results>/{study}/work/canonical/waves.parquet",
-        people="<results>/{study}/work/canonical/people.parquet",
-        samples="<results>/{study}/work/canonical/samples.parquet",
+        people_change="<results>/{study}/steps/people_change.parquet",
+        scores="<results>/{study}/steps/scores.parquet",
+        treatments="<results>/{study}/steps/canonical/treatments.parquet",
+        waves="<results>/{study}/steps/canonical/waves.parquet",
+        people="<results>/{study}/steps/canonical/people.parquet",
+        samples="<results>/{study}/steps/canonical/samples.parquet",
     output:
-        funnel="<results>/{study}/work/funnel.parquet",
-        completeness="<results>/{study}/work/completeness.parquet",
-        estimates="<results>/{study}/work/estimates/audit.parquet",
-        flow="<results>/{study}/work/flow/audit.parquet",
+        funnel="<results>/{study}/steps/funnel.parquet",
+        completeness="<results>/{study}/steps/completeness.parquet",
+        estimates="<results>/{study}/steps/estimates/audit.parquet",
+        flow="<results>/{study}/steps/flow/audit.parquet",
     log:
         "<logs>/{study}/audit.log",
     benchmark:

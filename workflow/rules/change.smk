@@ -7,18 +7,18 @@ rule change:
     Estimate reliable and clinically significant change, transitions between styles, earned security and growth.
     """
     input:
-        scores="<results>/{study}/work/scores.parquet",
-        styles="<results>/{study}/work/styles.parquet",
-        waves="<results>/{study}/work/canonical/waves.parquet",
-        people="<results>/{study}/work/canonical/people.parquet",
-        treatments="<results>/{study}/work/canonical/treatments.parquet",
-        classifications="<results>/{study}/work/canonical/classifications.parquet",
+        scores="<results>/{study}/steps/scores.parquet",
+        styles="<results>/{study}/steps/styles.parquet",
+        waves="<results>/{study}/steps/canonical/waves.parquet",
+        people="<results>/{study}/steps/canonical/people.parquet",
+        treatments="<results>/{study}/steps/canonical/treatments.parquet",
+        classifications="<results>/{study}/steps/canonical/classifications.parquet",
     output:
-        people_change="<results>/{study}/work/people_change.parquet",
-        transitions="<results>/{study}/work/transitions.parquet",
-        growth="<results>/{study}/work/growth.parquet",
-        estimates="<results>/{study}/work/estimates/change.parquet",
-        flow="<results>/{study}/work/flow/change.parquet",
+        people_change="<results>/{study}/steps/people_change.parquet",
+        transitions="<results>/{study}/steps/transitions.parquet",
+        growth="<results>/{study}/steps/growth.parquet",
+        estimates="<results>/{study}/steps/estimates/change.parquet",
+        flow="<results>/{study}/steps/flow/change.parquet",
     log:
         "<logs>/{study}/change.log",
     benchmark:

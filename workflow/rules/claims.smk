@@ -8,12 +8,12 @@ rule claims:
     """
     input:
         estimates=collect(
-            "<results>/{{study}}/work/estimates/{analysis}.parquet",
+            "<results>/{{study}}/steps/estimates/{analysis}.parquet",
             analysis=["measure", "change", "rupture", "transmission", "dyads", "audit"],
         ),
     output:
-        estimates="<results>/{study}/work/estimates.parquet",
-        claims="<results>/{study}/work/claims.parquet",
+        estimates="<results>/{study}/steps/estimates.parquet",
+        claims="<results>/{study}/steps/claims.parquet",
     log:
         "<logs>/{study}/claims.log",
     benchmark:

@@ -7,14 +7,14 @@ rule dyads:
     Assess recovery of couples and how alike partners are.
     """
     input:
-        scores="<results>/{study}/work/scores.parquet",
-        styles="<results>/{study}/work/styles.parquet",
-        relations="<results>/{study}/work/canonical/relations.parquet",
-        classifications="<results>/{study}/work/canonical/classifications.parquet",
+        scores="<results>/{study}/steps/scores.parquet",
+        styles="<results>/{study}/steps/styles.parquet",
+        relations="<results>/{study}/steps/canonical/relations.parquet",
+        classifications="<results>/{study}/steps/canonical/classifications.parquet",
     output:
-        couples="<results>/{study}/work/couples.parquet",
-        estimates="<results>/{study}/work/estimates/dyads.parquet",
-        flow="<results>/{study}/work/flow/dyads.parquet",
+        couples="<results>/{study}/steps/couples.parquet",
+        estimates="<results>/{study}/steps/estimates/dyads.parquet",
+        flow="<results>/{study}/steps/flow/dyads.parquet",
     log:
         "<logs>/{study}/dyads.log",
     benchmark:

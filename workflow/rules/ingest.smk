@@ -1,5 +1,5 @@
 # REQUIRED INPUTS: the study's raw files
-# OUTPUTS: the canonical tables in work/canonical/, the flow of exclusions
+# OUTPUTS: the canonical tables in steps/canonical/, the flow of exclusions
 
 
 rule ingest:
@@ -9,16 +9,16 @@ rule ingest:
     input:
         raw=lambda wildcards: PLAN.raw(wildcards.study),
     output:
-        people="<results>/{study}/work/canonical/people.parquet",
-        treatments="<results>/{study}/work/canonical/treatments.parquet",
-        answers="<results>/{study}/work/canonical/items.parquet",
-        scores="<results>/{study}/work/canonical/scores.parquet",
-        waves="<results>/{study}/work/canonical/waves.parquet",
-        sessions="<results>/{study}/work/canonical/sessions.parquet",
-        classifications="<results>/{study}/work/canonical/classifications.parquet",
-        relations="<results>/{study}/work/canonical/relations.parquet",
-        samples="<results>/{study}/work/canonical/samples.parquet",
-        flow="<results>/{study}/work/flow/ingest.parquet",
+        people="<results>/{study}/steps/canonical/people.parquet",
+        treatments="<results>/{study}/steps/canonical/treatments.parquet",
+        answers="<results>/{study}/steps/canonical/items.parquet",
+        scores="<results>/{study}/steps/canonical/scores.parquet",
+        waves="<results>/{study}/steps/canonical/waves.parquet",
+        sessions="<results>/{study}/steps/canonical/sessions.parquet",
+        classifications="<results>/{study}/steps/canonical/classifications.parquet",
+        relations="<results>/{study}/steps/canonical/relations.parquet",
+        samples="<results>/{study}/steps/canonical/samples.parquet",
+        flow="<results>/{study}/steps/flow/ingest.parquet",
     log:
         "<logs>/{study}/ingest.log",
     benchmark:

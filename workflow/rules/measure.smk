@@ -7,13 +7,13 @@ rule measure:
     Score the instruments, classify styles and estimate reliability.
     """
     input:
-        answers="<results>/{study}/work/canonical/items.parquet",
-        scores="<results>/{study}/work/canonical/scores.parquet",
+        answers="<results>/{study}/steps/canonical/items.parquet",
+        scores="<results>/{study}/steps/canonical/scores.parquet",
     output:
-        scores="<results>/{study}/work/scores.parquet",
-        styles="<results>/{study}/work/styles.parquet",
-        estimates="<results>/{study}/work/estimates/measure.parquet",
-        flow="<results>/{study}/work/flow/measure.parquet",
+        scores="<results>/{study}/steps/scores.parquet",
+        styles="<results>/{study}/steps/styles.parquet",
+        estimates="<results>/{study}/steps/estimates/measure.parquet",
+        flow="<results>/{study}/steps/flow/measure.parquet",
     log:
         "<logs>/{study}/measure.log",
     benchmark:

@@ -16,7 +16,7 @@ rule figures:
             category=lambda wildcards: FIGURES[wildcards.figure].category,
             labels=lambda wildcards: {"item": FIGURES[wildcards.figure].title, "kind": "figure"},
         ),
-        captions=directory("<results>/{study}/work/captions"),
+        captions=directory("<results>/{study}/steps/captions"),
     log:
         "<logs>/{study}/figures.log",
     benchmark:

@@ -7,16 +7,16 @@ rule rupture:
     Find alliance ruptures and repairs and compare outcomes between clients with none, repaired and unrepaired ruptures.
     """
     input:
-        scores="<results>/{study}/work/scores.parquet",
-        sessions="<results>/{study}/work/canonical/sessions.parquet",
-        treatments="<results>/{study}/work/canonical/treatments.parquet",
+        scores="<results>/{study}/steps/scores.parquet",
+        sessions="<results>/{study}/steps/canonical/sessions.parquet",
+        treatments="<results>/{study}/steps/canonical/treatments.parquet",
     output:
-        episodes="<results>/{study}/work/episodes.parquet",
-        clients="<results>/{study}/work/rupture_clients.parquet",
-        series="<results>/{study}/work/rupture_series.parquet",
-        outcomes="<results>/{study}/work/rupture_outcomes.parquet",
-        estimates="<results>/{study}/work/estimates/rupture.parquet",
-        flow="<results>/{study}/work/flow/rupture.parquet",
+        episodes="<results>/{study}/steps/episodes.parquet",
+        clients="<results>/{study}/steps/rupture_clients.parquet",
+        series="<results>/{study}/steps/rupture_series.parquet",
+        outcomes="<results>/{study}/steps/rupture_outcomes.parquet",
+        estimates="<results>/{study}/steps/estimates/rupture.parquet",
+        flow="<results>/{study}/steps/flow/rupture.parquet",
     log:
         "<logs>/{study}/rupture.log",
     benchmark:

@@ -7,17 +7,17 @@ rule transmission:
     Compare the attachment of parents and children, and pool published samples.
     """
     input:
-        scores="<results>/{study}/work/scores.parquet",
-        classifications="<results>/{study}/work/canonical/classifications.parquet",
-        relations="<results>/{study}/work/canonical/relations.parquet",
-        samples="<results>/{study}/work/canonical/samples.parquet",
+        scores="<results>/{study}/steps/scores.parquet",
+        classifications="<results>/{study}/steps/canonical/classifications.parquet",
+        relations="<results>/{study}/steps/canonical/relations.parquet",
+        samples="<results>/{study}/steps/canonical/samples.parquet",
     output:
-        concordance="<results>/{study}/work/concordance.parquet",
-        residuals="<results>/{study}/work/residuals.parquet",
-        samples="<results>/{study}/work/sample_statistics.parquet",
-        pairs="<results>/{study}/work/transmission_pairs.parquet",
-        estimates="<results>/{study}/work/estimates/transmission.parquet",
-        flow="<results>/{study}/work/flow/transmission.parquet",
+        concordance="<results>/{study}/steps/concordance.parquet",
+        residuals="<results>/{study}/steps/residuals.parquet",
+        samples="<results>/{study}/steps/sample_statistics.parquet",
+        pairs="<results>/{study}/steps/transmission_pairs.parquet",
+        estimates="<results>/{study}/steps/estimates/transmission.parquet",
+        flow="<results>/{study}/steps/flow/transmission.parquet",
     log:
         "<logs>/{study}/transmission.log",
     benchmark:
