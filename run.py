@@ -260,10 +260,7 @@ def problems(names: list[str], since: float) -> list[str]:
 
 
 def outdated(names: list[str], since: float) -> list[str]:
-    """Take from results that a failed run leaves behind what makes them look finished, and say so.
-
-    They are of an earlier run, on other data or settings; without report and manifest nobody takes them for this one's.
-    """
+    """Take from the results of an earlier run that a failed one leaves behind what makes them look finished, and say so."""
     told = []
     for name in names:
         folder = ROOT / "results" / name
