@@ -88,7 +88,8 @@ def call(command: list[str], *, quiet: bool = False) -> tuple[int, str]:
             process.terminate()
             process.wait()
         raise
-    return process.returncode, text
+    code = process.returncode
+    return code if code >= 0 else 128 - code, text  # ended by a signal: as shells count it
 
 
 def environment() -> dict[str, str]:
