@@ -137,7 +137,7 @@ def mixed_model(
     ----------
     Laird, N. M., & Ware, J. H. (1982). Biometrics, 38, 963-974. Bates, D., et al. (2015). J. Stat. Softw., 67(1).
     """
-    used = complete_rows(formula, data, extra=(groups, *slopes), as_is=groups)
+    used = complete_rows(formula, data, extra=(groups, *slopes), as_is=(groups,))
     rows = used.rows
     outcome, design = patsy.dmatrices(formula, _plain(rows), return_type="dataframe")
     y, x = outcome.iloc[:, 0].to_numpy(dtype=float), design.to_numpy(dtype=float)

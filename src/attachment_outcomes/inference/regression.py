@@ -92,7 +92,7 @@ def linear_contrasts(
     MacKinnon, J. G., & White, H. (1985). J. Econometrics, 29, 305-325. Cameron, A. C., & Miller, D. L. (2015). J. Human
     Resources, 50, 317-372.
     """
-    used = complete_rows(formula, data, extra=(cluster,) if cluster else (), as_is=cluster)
+    used = complete_rows(formula, data, extra=(cluster,) if cluster else (), as_is=(cluster,) if cluster else ())
     n_clusters = _count(used.rows, cluster)
     model = smf.ols(formula, used.rows)
     design = np.asarray(model.exog, dtype=float)
@@ -134,7 +134,7 @@ def logistic_contrasts(
     StatisticsError
         As :func:`linear_contrasts`; also if the outcome takes one value only, or groups are perfectly separated.
     """
-    used = complete_rows(formula, data, extra=(cluster,) if cluster else (), as_is=cluster)
+    used = complete_rows(formula, data, extra=(cluster,) if cluster else (), as_is=(cluster,) if cluster else ())
     n_clusters = _count(used.rows, cluster)
     model = smf.glm(formula, used.rows, family=sm.families.Binomial())
     design = np.asarray(model.exog, dtype=float)
