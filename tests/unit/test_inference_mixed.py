@@ -128,13 +128,13 @@ def test_units_of_time_do_not_change_the_fit(data: pd.DataFrame) -> None:
 
 
 def test_few_groups_are_said(data: pd.DataFrame) -> None:
-    assert "few groups (12)" in mixed_model("value ~ week", data[data["id"] <= 12], groups="id").note
+    assert "few id (8)" in mixed_model("value ~ week", data[data["id"] <= 8], groups="id").note
 
 
 @pytest.mark.parametrize(
     ("change", "arguments", "match"),
     [
-        ({"id": 1}, {}, "1 groups"),
+        ({"id": 1}, {}, "at least two are needed"),
         ({"id": lambda d: d.index}, {}, "cannot tell 1 random effects"),
         ({"twice": lambda d: 2 * d["week"]}, {"formula": "value ~ week + twice"}, "determine one another"),
         ({"still": 3.0}, {"slopes": ["still"]}, "constant"),

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.inference.mixed import INTERCEPT, MixedFit, mixed_model
+from attachment_outcomes.inference.mixed.model import INTERCEPT, MixedFit, mixed_model
 
 Numbers = NDArray[np.float64]
 ANALYSIS = "growth"

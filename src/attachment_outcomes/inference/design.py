@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,123 @@ def _names(formula: str) -> list[str]:
     return re.findall(r"[A-Za-z_]\w*|(?<=[\"'`])[^\"'`]+(?=[\"'`])", formula)
 
 
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A formula as read: ``formula`` for the engine, ``wanted`` the columns it needs, ``outcome`` what is left of ``~``."""
+
+    formula: Any
+    wanted: list[str]
+    outcome: str
+
+
+@lru_cache(maxsize=128)
+def parse(formula: str) -> Parsed:
+    """Read a formula with one outcome, e.g. ``"score ~ weeks * arm"``.
+
+    Raises
+    ------
+    StatisticsError
+        If it cannot be read or has not one outcome.
+    """
+    try:
+        parsed = Formula(formula)
+        wanted = sorted(str(v) for v in parsed.required_variables)
+    except (FormulaicError, SyntaxError) as error:
+        raise StatisticsError(problem("model", f"cannot read the formula {formula!r}.", hint="e.g. 'score ~ weeks * arm'.")) from error
+    if not hasattr(parsed, "lhs") or len(parsed.lhs) != 1:
+        raise StatisticsError(problem("model", f"the formula {formula!r} needs one outcome left of '~'."))
+    return Parsed(parsed, wanted, str(parsed.lhs[0]))
+
+
+def check_columns(names: Iterable[str], columns: Iterable[str]) -> None:
+    """Raise a StatisticsError for the first name that is no column."""
+    present = list(columns)
+    for name in names:
+        if name not in present:
+            raise StatisticsError(problem("model", f"no column {name!r}.{did_you_mean(name, present)}"))
+
+
+def check_levels(name: str, n: int) -> None:
+    """Raise a StatisticsError if a categorical predictor has too many levels to be a fixed effect."""
+    if n > MOST_LEVELS:
+        hint = "name it among the groups, or make it a number."
+        raise StatisticsError(problem("model", f"{name!r} has {n} levels, more than {MOST_LEVELS}, so it is no fixed effect.", hint=hint))
+
+
+@lru_cache(maxsize=128)
+def spec_of(formula: str, levels: tuple[tuple[str, tuple[Any, ...]], ...], numeric: tuple[str, ...]) -> Any:
+    """Return how a formula makes its matrices, from the levels of its categorical columns and the names of its numeric ones.
+
+    No data are needed, so that parts of a data set get the same columns; :func:`stateful` says where that is not so.
+
+    Raises
+    ------
+    StatisticsError
+        If the columns cannot be made.
+    """
+    length = max([2, *(len(v) for _, v in levels)])
+    made = {name: pd.Categorical([v[i % len(v)] for i in range(length)], categories=list(v)) for name, v in levels}
+    frame = pd.DataFrame({**made, **{name: np.linspace(1.0, 2.0, length) for name in numeric}})
+    return _matrices(parse(formula).formula, frame, formula).model_spec
+
+
+def stateful(spec: Any, levels: Mapping[str, Sequence[Any]]) -> bool:
+    """Tell whether a formula's columns depend on all the data: ``center``, ``scale``, ``poly``, splines, ``C`` of a number."""
+    known = [list(v) for v in levels.values()]
+    found = [state.get("categories") for _, state in spec.rhs.encoder_state.values()]
+    unknown = any(c is not None and list(c) not in known for c in found)
+    return bool(unknown or spec.lhs.transform_state or spec.rhs.transform_state)
+
+
+def _matrices(parsed: Any, rows: pd.DataFrame, formula: str) -> Any:
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is refused by name
+            return model_matrix(parsed, rows, na_action="ignore")
+    except (FormulaicError, TypeError, ValueError) as error:
+        hint = "text takes no function, and functions need numbers."
+        raise StatisticsError(problem("model", f"cannot make the columns of {formula!r}.", hint=hint)) from error
+
+
+def matrices(spec: Any, rows: pd.DataFrame) -> tuple[Numbers, Numbers]:
+    """Return outcome (n,) and fixed effects (n, p) of complete rows.
+
+    Raises
+    ------
+    StatisticsError
+        If the outcome is not one numeric column, or a function in the formula makes missing or infinite values.
+    """
+    both = _matrices(spec, rows, str(spec.rhs.formula))
+    y, x = both.lhs.to_numpy(dtype=float), both.rhs.to_numpy(dtype=float)
+    if y.shape[1] != 1:
+        raise StatisticsError(problem("model", "the outcome is not one numeric column.", hint="code it as a number."))
+    bad = ~(np.isfinite(y[:, 0]) & np.isfinite(x).all(axis=1))
+    if bad.any():
+        hint = "e.g. the logarithm of a negative number."
+        raise StatisticsError(problem("model", f"the formula makes missing or infinite values in {int(bad.sum())} rows.", hint=hint))
+    return y[:, 0], x
+
+
+def categories(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, list[Any]]:
+    """Return the levels, in order, of those columns that are not numeric."""
+    found: dict[str, list[Any]] = {}
+    for name in names:
+        column = rows[name]
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            found[name] = list(column.cat.categories)
+        elif not pd.api.types.is_numeric_dtype(column):
+            check_levels(name, column.nunique())
+            found[name] = sorted(column.unique())
+        else:
+            continue
+        check_levels(name, len(found[name]))
+    return found
+
+
+def as_categories(rows: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    """Return rows with the named columns as categoricals of the given levels."""
+    return rows.assign(**{name: pd.Categorical(rows[name], categories=list(known)) for name, known in levels.items()})
+
+
 def build_design(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (), as_is: Sequence[str] = ()) -> Design:
     """Return the matrices of a formula, e.g. ``"score ~ weeks * arm"``, over the complete rows of ``data``.
 
@@ -109,44 +227,18 @@ def build_design(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (),
     Raises
     ------
     StatisticsError
-        If the formula cannot be read, names an absent column, has no outcome of one column, no row is complete, or a
-        categorical predictor has more than 500 levels.
+        If the formula cannot be read, names an absent column, has not one outcome, no row is complete, or a categorical
+        predictor has more than 500 levels.
     """
-    try:
-        parsed = Formula(formula)
-        wanted = sorted(parsed.required_variables)
-    except (FormulaicError, SyntaxError) as error:
-        raise StatisticsError(
-            problem("model", f"cannot read the formula {formula!r}.", hint="e.g. 'score ~ weeks * arm'.")
-        ) from error
-    if not hasattr(parsed, "lhs") or len(parsed.lhs) != 1:
-        raise StatisticsError(problem("model", f"the formula {formula!r} needs one outcome left of '~'."))
-    for name in wanted:
-        if name not in data.columns:
-            raise StatisticsError(problem("model", f"no column {name!r}.{did_you_mean(name, data.columns)}"))
+    parsed = parse(formula)
+    check_columns([*parsed.wanted, *extra], data.columns)
     used = complete_rows(formula, data, extra=extra, as_is=as_is)
     if not len(used.rows):
         raise StatisticsError(problem("model", "no row has a value in every column used."))
-    for name in wanted:
-        column = used.rows[name]
-        if not pd.api.types.is_numeric_dtype(column) and column.nunique() > MOST_LEVELS:
-            raise StatisticsError(
-                problem(
-                    "model",
-                    f"{name!r} has {column.nunique()} levels, more than {MOST_LEVELS}, so it is no fixed effect.",
-                    hint="name it among the groups, or make it a number.",
-                )
-            )
-    try:
-        both = model_matrix(parsed, used.rows)
-    except FormulaicError as error:
-        hint = "text needs no function, and functions need numbers."
-        raise StatisticsError(problem("model", f"cannot make the columns of {formula!r}.", hint=hint)) from error
-    outcome = both.lhs.to_numpy(dtype=float)
-    if outcome.shape[1] != 1:
-        raise StatisticsError(problem("model", "the outcome is not one numeric column.", hint="code it as a number."))
-    x = both.rhs.to_numpy(dtype=float)
-    return Design(outcome[:, 0], x, list(both.rhs.columns), used.rows, used.n_excluded, both.rhs.model_spec)
+    categories(used.rows, parsed.wanted)
+    spec = _matrices(parsed.formula, used.rows, formula).model_spec
+    y, x = matrices(spec, used.rows)
+    return Design(y, x, list(spec.rhs.column_names), used.rows, used.n_excluded, spec)
 
 
 def design_of(spec: Any, new: pd.DataFrame) -> Numbers:
@@ -157,18 +249,20 @@ def design_of(spec: Any, new: pd.DataFrame) -> Numbers:
     StatisticsError
         If a predictor is absent or missing, or has a level that the model does not know.
     """
-    for name in sorted(spec.required_variables):
-        if name not in new.columns:
-            raise StatisticsError(problem("prediction", f"no column {name!r}.{did_you_mean(name, new.columns)}"))
-    formula = " + ".join(f"`{name}`" for name in spec.required_variables)
-    used = complete_rows(formula, new)
+    wanted = sorted(str(v) for v in spec.rhs.required_variables)
+    if not wanted:
+        return np.ones((len(new), len(spec.rhs.column_names)))
+    check_columns(wanted, new.columns)
+    used = complete_rows(" + ".join(f"`{name}`" for name in wanted), new)
     if used.n_excluded:
         raise StatisticsError(problem("prediction", f"{used.n_excluded} rows have a missing predictor."))
-    if not spec.required_variables:
-        return np.ones((len(new), len(spec.column_names)))
-    matrix = spec.get_model_matrix(used.rows).to_numpy(dtype=float)
-    if np.isnan(matrix).any() or len(matrix) != len(new):
-        raise StatisticsError(problem("prediction", "a predictor has a level that the model does not know."))
+    for factor, (_, state) in spec.rhs.encoder_state.items():
+        known = state.get("categories")
+        if known is not None and factor in used.rows and not set(used.rows[factor].unique()) <= set(known):
+            raise StatisticsError(problem("prediction", f"{factor!r} has a level that the model does not know."))
+    matrix = spec.rhs.get_model_matrix(used.rows, na_action="ignore").to_numpy(dtype=float)
+    if not np.isfinite(matrix).all():
+        raise StatisticsError(problem("prediction", "the formula makes missing or infinite values."))
     return np.asarray(matrix, dtype=float)
 
 

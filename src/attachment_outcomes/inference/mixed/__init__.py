@@ -1,0 +1,17 @@
+"""Nested linear mixed models on cross products: the estimation core."""
+
+from attachment_outcomes.registry import entry_points
+
+__getattr__, __dir__ = entry_points(
+    __name__,
+    {
+        "LikelihoodRatio": "compare",
+        "MixedFit": "model",
+        "Moments": "moments",
+        "compare": "compare",
+        "load_moments": "moments",
+        "merge_moments": "moments",
+        "mixed_model": "model",
+        "moments_of": "reading",
+    },
+)

@@ -1,0 +1,283 @@
+"""One pass over the data, a chunk of whole people at a time: a table in memory, or a Parquet file that need not fit into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
+from attachment_outcomes.inference import design
+from attachment_outcomes.inference.mixed.moments import Moments, Recipe, merge_moments, person_moments
+
+ROWS = 500_000  # in a chunk: small beside the memory of any machine, large beside the cost of starting one
+PLACE = "mixed model"
+CONSTANT = "Intercept"
+Slopes = Sequence[str] | Mapping[str, Sequence[str]]
+
+
+def moments_of(
+    formula: str,
+    data: pd.DataFrame | str | Path,
+    *,
+    groups: str | Sequence[str],
+    slopes: Slopes = (),
+    levels: Mapping[str, Sequence[Any]] | None = None,
+    rows_at_a_time: int = ROWS,
+) -> Moments:
+    """Return what a mixed model needs of the data, in one pass.
+
+    Parameters
+    ----------
+    formula
+        Outcome and fixed effects over the data's columns.
+    data
+        A table, or the path of a Parquet file (or of a folder of them), which is read a chunk at a time.
+    groups
+        The column that says whose row it is, or several for nested levels, lowest first: ``("person_id", "therapist_id")``.
+    slopes
+        Columns with a random slope at the lowest level, or by group: ``{"person_id": ["weeks"], "therapist_id": ["weeks"]}``.
+    levels
+        Levels of the categorical predictors, in order. Needed for parts that are merged later and may lack a level.
+    rows_at_a_time
+        Rows of a chunk.
+
+    Raises
+    ------
+    StatisticsError
+        If a column is absent, without values, infinite or not a number where one is needed; a person's rows lie under two
+        therapists; a categorical predictor has more than 500 levels; or the formula's columns depend on all the data (``scale``,
+        splines) and these are in a file.
+    """
+    names = [groups] if isinstance(groups, str) else list(groups)
+    if not names:
+        raise StatisticsError(problem(PLACE, "name at least one group, e.g. groups='person_id'."))
+    if len(set(names)) < len(names):
+        raise StatisticsError(problem(PLACE, "a group is named twice."))
+    by_level = _slopes(slopes, names)
+    parsed = design.parse(formula)
+    extra = list(dict.fromkeys(name for level in by_level for name in level))
+    columns = list(dict.fromkeys([*parsed.wanted, *extra, *names]))
+    source: _Table | _File = (
+        _Table(formula, data, columns, names) if isinstance(data, pd.DataFrame) else _File(Path(data), columns, names)
+    )
+    known = dict(levels) if levels is not None else {}
+    known |= source.categories([c for c in parsed.wanted if c not in known])
+    unknown = [c for c in extra if c in known]
+    if unknown:
+        raise StatisticsError(problem(PLACE, f"the random slope's column {unknown[0]!r} is not numeric."))
+    numeric = tuple(c for c in parsed.wanted if c not in known)
+    key = tuple((name, tuple(values)) for name, values in sorted(known.items()))
+    spec = design.spec_of(formula, key, numeric)
+    whole = design.stateful(spec, known)
+    if whole:
+        if isinstance(source, _File):
+            hint = "make such columns (centred, scaled, splines, C() of a number) before, and name them in the formula."
+            what = "a column of the formula depends on all the data, which are read in parts."
+            raise StatisticsError(problem(PLACE, what, hint=hint))
+        spec = design.build_design(formula, source.rows).spec
+    recipe = _recipe(formula, parsed.outcome, names, by_level, spec, known, numeric)
+    extra_columns = [c for c in extra if c not in recipe.fixed]
+    kept = [i for i, at in enumerate(recipe.fixed_at) if at >= 0]
+    parts = []
+    for chunk in source.chunks(len(source) if whole else rows_at_a_time):
+        y, x = design.matrices(spec, design.as_categories(chunk, known))
+        values = np.vstack([x.T[kept], *(chunk[c].to_numpy(dtype=float)[None] for c in extra_columns), y[None]])
+        parts.append(_person_moments(recipe, chunk, values))
+    merged = merge_moments(parts)
+    return Moments(
+        recipe=recipe, labels=merged.labels, n=merged.n, mean=merged.mean, scatter=merged.scatter,
+        n_excluded=source.n_excluded, spec=spec,
+    )  # fmt: skip
+
+
+def _slopes(slopes: Slopes, groups: list[str]) -> tuple[tuple[str, ...], ...]:
+    if isinstance(slopes, str):
+        raise StatisticsError(problem(PLACE, f"slopes is a list of columns: slopes=[{slopes!r}]."))
+    given = slopes if isinstance(slopes, Mapping) else {groups[0]: slopes}
+    for name in given:
+        if name not in groups:
+            raise StatisticsError(problem(PLACE, f"slopes are named for {name!r}, which is no group.{did_you_mean(name, groups)}"))
+    found = tuple(tuple(given.get(name, ())) for name in groups)
+    if any(len(set(level)) < len(level) for level in found):
+        raise StatisticsError(problem(PLACE, "a random slope is named twice."))
+    return found
+
+
+def _recipe(
+    formula: str,
+    outcome: str,
+    groups: list[str],
+    slopes: tuple[tuple[str, ...], ...],
+    spec: Any,
+    levels: Mapping[str, Sequence[Any]],
+    numeric: tuple[str, ...],
+) -> Recipe:
+    fixed = tuple(spec.rhs.column_names)
+    if not fixed:
+        raise StatisticsError(problem(PLACE, f"{formula!r} has no fixed effect.", hint="'score ~ 1' has the mean."))
+    varying = [name for name in fixed if name != CONSTANT]
+    extra = [name for name in dict.fromkeys(s for level in slopes for s in level) if name not in varying]
+    place = {name: i for i, name in enumerate(varying)}
+    return Recipe(
+        formula=formula, outcome=outcome, groups=tuple(groups), slopes=slopes, columns=(*varying, *extra, outcome), fixed=fixed,
+        fixed_at=tuple(place.get(name, -1) for name in fixed), levels={k: list(v) for k, v in levels.items()}, numeric=numeric,
+    )  # fmt: skip
+
+
+def _person_moments(recipe: Recipe, chunk: pd.DataFrame, values: NDArray[np.float64]) -> Moments:
+    starts = run_starts(chunk[recipe.groups[0]])
+    n, mean, scatter = person_moments(values, starts)
+    heads = chunk.iloc[starts]
+    for name in recipe.groups[1:]:
+        label = chunk[name]
+        # A change of therapist within a person's rows starts a run that no person starts.
+        broken = np.setdiff1d(run_starts(label), starts, assume_unique=True)
+        if len(broken):
+            people = len(np.unique(np.searchsorted(starts, broken, side="right")))
+            raise StatisticsError(
+                problem(
+                    PLACE,
+                    f"{people} of {recipe.groups[0]!r} have rows under more than one {name!r}, so the groups are not nested.",
+                    hint="make the treatment (person with one therapist) the lowest group. Crossed random effects are not fitted "
+                    "here; statsmodels' MixedLM takes them as variance components (vc_formula).",
+                )
+            )
+    labels = tuple(pd.Index(heads[name]) for name in recipe.groups)
+    return Moments(recipe=recipe, labels=labels, n=n, mean=mean, scatter=scatter, n_excluded=0)
+
+
+def run_starts(labels: pd.Series) -> NDArray[np.intp]:
+    """Return the rows at which a run of equal labels starts."""
+    values = labels.to_numpy() if pd.api.types.is_numeric_dtype(labels) else pd.factorize(labels)[0]
+    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+
+
+@dataclass(slots=True, init=False)
+class _Table:
+    """Complete rows of a frame, each person's beside each other."""
+
+    rows: pd.DataFrame
+    person: str
+    n_excluded: int
+    order: NDArray[np.intp] | None
+
+    def __init__(self, formula: str, data: pd.DataFrame, columns: list[str], groups: list[str]) -> None:
+        design.check_columns(columns, data.columns)
+        used = design.complete_rows(formula, data, extra=columns, as_is=groups)
+        if not len(used.rows):
+            raise StatisticsError(problem(PLACE, "no row has a value in every column used."))
+        self.rows, self.person, self.n_excluded, self.order = used.rows, groups[0], used.n_excluded, None
+        heads = used.rows[groups[0]].iloc[run_starts(used.rows[groups[0]])]
+        if heads.duplicated().any():
+            codes = pd.factorize(used.rows[groups[0]])[0]
+            self.order = np.argsort(codes, kind="stable")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def categories(self, names: list[str]) -> dict[str, list[Any]]:
+        return design.categories(self.rows, names)
+
+    def chunks(self, size: int) -> Iterator[pd.DataFrame]:
+        rows = self.rows if self.order is None else self.rows.iloc[self.order]
+        if len(rows) <= size:
+            yield rows
+            return
+        starts = run_starts(rows[self.person])
+        cuts = np.unique(starts[np.searchsorted(starts, np.arange(0, len(rows), size))[:-1]])
+        for first, last in zip(cuts, [*cuts[1:], len(rows)], strict=True):
+            yield rows.iloc[first:last]
+
+
+@dataclass(slots=True, init=False)
+class _File:
+    """Complete rows of a Parquet file, each person's beside each other, a chunk at a time."""
+
+    connection: Any
+    columns: list[str]
+    person: str
+    kinds: dict[str, str]
+    total: int
+    n_excluded: int
+
+    def __init__(self, path: Path, columns: list[str], groups: list[str]) -> None:
+        if not path.exists():
+            raise StatisticsError(problem(PLACE, f"no file or folder {path.name!r}."))
+        pattern = path / "**/*.parquet" if path.is_dir() else path
+        self.connection = duckdb.connect()
+        self.connection.execute("SET threads = 2; SET memory_limit = '1GB'")
+        self.connection.execute(
+            f"CREATE VIEW everything AS SELECT * FROM read_parquet('{str(pattern).replace(chr(39), chr(39) * 2)}')"
+        )
+        self.kinds = {row[0]: str(row[1]) for row in self.connection.execute("DESCRIBE everything").fetchall()}
+        design.check_columns(columns, self.kinds)
+        self.columns, self.person = columns, groups[0]
+        known = [f"{_quoted(c)} IS NOT NULL" + (f" AND NOT isnan({_quoted(c)})" if self._real(c) else "") for c in columns]
+        chosen = ", ".join(_quoted(c) for c in columns)
+        self.connection.execute(f"CREATE VIEW complete AS SELECT {chosen} FROM everything WHERE {' AND '.join(known)}")
+        counts = ["count(*)", *(f"count(*) FILTER ({k})" for k in known)]
+        total, *present = self.connection.execute(f"SELECT {', '.join(counts)} FROM everything").fetchall()[0]
+        for column, n in zip(columns, present, strict=True):
+            if not n:
+                raise StatisticsError(problem("model", f"column {column!r} has no values.", hint="leave it out of the model."))
+        infinite = [f"count(*) FILTER (isinf({_quoted(c)}))" if self._real(c) else "0" for c in columns]
+        self.total, *bad = self.connection.execute(f"SELECT count(*), {', '.join(infinite)} FROM complete").fetchall()[0]
+        for column, n in zip(columns, bad, strict=True):
+            if n:
+                hint = "look for a division by zero where it was made."
+                raise StatisticsError(problem("model", f"column {column!r} has {n} infinite values.", hint=hint))
+        if not self.total:
+            raise StatisticsError(problem(PLACE, "no row has a value in every column used."))
+        self.n_excluded = total - self.total
+
+    def _real(self, column: str) -> bool:
+        return self.kinds[column] in ("FLOAT", "DOUBLE")
+
+    def __len__(self) -> int:
+        return self.total
+
+    def categories(self, names: list[str]) -> dict[str, list[Any]]:
+        found = {}
+        for name in names:
+            if self.kinds[name].startswith(("VARCHAR", "ENUM")):
+                query = f"SELECT DISTINCT {_quoted(name)}::VARCHAR AS level FROM complete ORDER BY 1 LIMIT {design.MOST_LEVELS + 1}"
+                found[name] = [row[0] for row in self.connection.execute(query).fetchall()]
+                design.check_levels(name, len(found[name]))
+        return found
+
+    def _contiguous(self) -> bool:
+        """Tell whether each person's rows already lie beside each other in the file."""
+        heads, last = [], None
+        for batch in self.connection.execute(f"SELECT {_quoted(self.person)} AS who FROM complete").to_arrow_reader(ROWS):
+            who = pa.Table.from_batches([batch]).to_pandas()["who"]
+            found = who.iloc[run_starts(who)]
+            heads.append(found.iloc[1:] if last is not None and found.iloc[0] == last else found)
+            last = who.iloc[-1]
+        return not pd.concat(heads).duplicated().any()
+
+    def chunks(self, size: int) -> Iterator[pd.DataFrame]:
+        # All columns, so that a person's rows come in one order however many threads read.
+        keys = [self.person, *(c for c in self.columns if c != self.person)]
+        order = "" if self._contiguous() else f" ORDER BY {', '.join(_quoted(k) for k in keys)}"
+        rest: pd.DataFrame | None = None
+        for batch in self.connection.execute(f"SELECT * FROM complete{order}").to_arrow_reader(size):
+            rows = pa.Table.from_batches([batch]).to_pandas()
+            rows = rows if rest is None else pd.concat([rest, rows], ignore_index=True)
+            cut = int(run_starts(rows[self.person])[-1])
+            rest = rows.iloc[cut:]  # the last person's rows may go on in the next batch
+            if cut:
+                yield rows.iloc[:cut].reset_index(drop=True)
+        if rest is not None:
+            yield rest.reset_index(drop=True)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
