@@ -1,6 +1,6 @@
-# Reference values for class tables: Rscript validation/agreement.R > tests/reference/agreement_reference.json
+# Reference values for class tables.
+source("validation/reference.R")
 suppressPackageStartupMessages({
-  library(jsonlite)
   library(vcd)
   library(metafor)
 })
@@ -58,9 +58,11 @@ pairs <- list(
 wilson <- function(x, n, level) {
   list(x = x, n = n, level = level, ci = suppressWarnings(prop.test(x, n, conf.level = level, correct = FALSE))$conf.int[1:2])
 }
-cat(toJSON(list(
-  call = "vcd::Kappa, vcd::assocstats, chisq.test(correct = FALSE), mcnemar.test(correct = FALSE), fisher.test, prop.test(correct = FALSE), binom.test, metafor::escalc(PHI vtype LS; OR only0; RR)",
-  r = R.version.string, vcd = as.character(packageVersion("vcd")), metafor = as.character(packageVersion("metafor")),
+calls <- paste(
+  "vcd::Kappa, vcd::assocstats, chisq.test(correct = FALSE), mcnemar.test(correct = FALSE), fisher.test,",
+  "prop.test(correct = FALSE), binom.test, metafor::escalc(PHI vtype LS; OR only0; RR)"
+)
+write_reference("agreement_reference", calls, list(
   square = lapply(tables, square), two = lapply(pairs, two),
   wilson = list(wilson(0, 9, .95), wilson(9, 9, .95), wilson(496, 661, .95), wilson(3, 17, .9))
-), digits = 14, auto_unbox = TRUE, na = "null", pretty = TRUE), "\n")
+))

@@ -1,5 +1,5 @@
-# Reference values for the audit room, from base R: Rscript validation/audit.R > tests/reference/audit_reference.json
-suppressPackageStartupMessages(library(jsonlite))
+# Reference values for the audit room, from base R.
+source("validation/reference.R")
 
 limits <- function(p0, n, level, tau2 = 0) {
   half <- qnorm((1 + level) / 2) * sqrt(1 / (4 * n) + tau2)
@@ -22,10 +22,7 @@ dispersion <- function(x, n) {
   list(events = x, n = n, p0 = p0, phi = phi, tau2 = tau2)
 }
 
-cases <- list(
-  call = "base R: qnorm, asin, prop.test(correct = FALSE), quantile(type 7)",
-  r_version = R.version.string,
-  jsonlite_version = as.character(packageVersion("jsonlite")),
+write_reference("audit_reference", "base R: qnorm, asin, prop.test(correct = FALSE), quantile(type 7)", list(
   limits = c(
     lapply(c(10, 50, 100, 1234), function(n) limits(.5, n, .95)),
     lapply(c(10, 50, 100, 1234), function(n) limits(.5, n, .998)),
@@ -37,5 +34,4 @@ cases <- list(
     dispersion(c(5, 40, 10, 33, 2, 60), c(40, 50, 45, 48, 30, 75)),
     dispersion(c(10, 10, 10, 10), c(20, 20, 20, 20))
   )
-)
-cat(toJSON(cases, auto_unbox = TRUE, digits = NA, pretty = TRUE), "\n", sep = "")
+))

@@ -1,7 +1,6 @@
 # Reference values for change and for the regression and mixed models behind it.
-# Rscript validation/change.R > tests/reference/change_reference.json
+source("validation/reference.R")
 suppressPackageStartupMessages({
-  library(jsonlite)
   library(lme4)
   library(metafor)
   library(splines)
@@ -126,11 +125,7 @@ growth <- list(
   change_to_end = sum(last * fixef(curve)), change_to_end_se = sqrt(drop(t(last) %*% V %*% last))
 )
 
-cat(toJSON(
-  list(
-    call = "Rscript validation/change.R", r_version = R.version.string,
-    packages = lapply(c(jsonlite = "jsonlite", lme4 = "lme4", metafor = "metafor"), function(p) as.character(packageVersion(p))),
-    reliable = reliable, effects = effects, regression = regression, mixed = mixed, growth = growth
-  ),
-  digits = I(15), auto_unbox = TRUE, pretty = TRUE
-), "\n")
+write_reference(
+  "change_reference", "formulas written out; t.test(paired), metafor::escalc(SMCRH), lm, glm, lme4::lmer, splines::ns",
+  list(reliable = reliable, effects = effects, regression = regression, mixed = mixed, growth = growth)
+)

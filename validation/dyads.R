@@ -1,8 +1,5 @@
-# Reference values for couples, on made-up scores: Rscript validation/dyads.R > tests/reference/dyads_reference.json
-suppressPackageStartupMessages({
-  library(jsonlite)
-  library(vcd)
-})
+# Reference values for couples, on made-up scores.
+source("validation/reference.R")
 
 set.seed(20, kind = "Mersenne-Twister")
 k <- 36
@@ -26,11 +23,11 @@ improved <- rci > qnorm(.975)
 recovered <- distressed & improved & post > cutoff_c
 interval <- function(x, n) suppressWarnings(prop.test(x, n, correct = FALSE))$conf.int[1:2]
 r <- cor.test(a1, b1)
-cat(toJSON(list(
-  call = "sd, prop.test(correct = FALSE), cor.test; couple mean, JT index with the SD of the couple means before",
-  r_version = R.version.string, a1 = a1, b1 = b1, a2 = a2, b2 = b2, reliability = reliability, functional = functional,
+calls <- "sd, prop.test(correct = FALSE), cor.test; couple mean, JT index with the SD of the couple means before"
+write_reference("dyads_reference", calls, list(
+  a1 = a1, b1 = b1, a2 = a2, b2 = b2, reliability = reliability, functional = functional,
   s_diff = s_diff, cutoff_b = cutoff_b, cutoff_c = cutoff_c, rci = rci,
   n_distressed = sum(distressed), n_recovered = sum(recovered), n_improved = sum(improved), n_deteriorated = sum(rci < -qnorm(.975)),
   recovered_ci = interval(sum(recovered), sum(distressed)), improved_ci = interval(sum(improved), k),
   partner_r = unname(r$estimate), partner_ci = r$conf.int[1:2], partner_p = r$p.value
-), digits = 14, auto_unbox = TRUE, pretty = TRUE), "\n")
+))

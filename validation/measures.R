@@ -1,5 +1,6 @@
-# Reference values for the measures room, from psych: Rscript validation/measures.R > tests/reference/measures_alpha.json
-suppressPackageStartupMessages({library(psych); library(jsonlite)})
+# Reference values for the measures room, from psych.
+source("validation/reference.R")
+suppressPackageStartupMessages(library(psych))
 
 # Twelve people, six items answered 1 to 7, items 3 and 6 worded the other way round, three answers missing; typed, not drawn.
 answers <- rbind(
@@ -21,11 +22,8 @@ f_interval <- function(level) { # the F quantiles themselves, should psych's own
   list(level = level, low = 1 - (1 - a) * qf(1 - tail, n - 1, (n - 1) * (k - 1)), high = 1 - (1 - a) * qf(tail, n - 1, (n - 1) * (k - 1)))
 }
 scores <- rowMeans(complete)
-cases <- list(
-  call = "psych::alpha(complete answers, check.keys = FALSE); psych::alpha.ci; qf; pnorm",
-  r_version = R.version.string,
-  psych_version = as.character(packageVersion("psych")),
-  jsonlite_version = as.character(packageVersion("jsonlite")),
+calls <- "psych::alpha(complete answers, check.keys = FALSE); psych::alpha.ci; qf; pnorm"
+write_reference("measures_alpha", calls, list(
   answers = answers, reversed = reversed, low = 1, high = 7,
   alpha = fit$total$raw_alpha, n = nrow(complete), mean = mean(scores), sd = sd(scores),
   sem = sd(scores) * sqrt(1 - fit$total$raw_alpha),
@@ -35,5 +33,4 @@ cases <- list(
     list(anxiety = x[1], avoidance = x[2], sem_anxiety = x[3], sem_avoidance = x[4],
          secure = (1 - p) * (1 - q), preoccupied = p * (1 - q), dismissing = (1 - p) * q, fearful = p * q)
   })
-)
-cat(toJSON(cases, auto_unbox = TRUE, digits = 15, pretty = TRUE, na = "null"), "\n")
+))

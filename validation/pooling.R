@@ -1,9 +1,7 @@
-# Reference values for pooling: Rscript validation/pooling.R > tests/reference/pooling_reference.json
+# Reference values for pooling.
 # metafor stops scoring when tau2 moves by less than 1e-5; a tighter threshold makes its digits worth comparing.
-suppressPackageStartupMessages({
-  library(jsonlite)
-  library(metafor)
-})
+source("validation/reference.R")
+suppressPackageStartupMessages(library(metafor))
 
 tight <- list(threshold = 1e-14, maxiter = 10000)
 told <- function(fit) {
@@ -29,9 +27,11 @@ raudenbush <- metadat::dat.raudenbush1985
 x <- c(0, 4, 11, 7, 20, 3, 15)
 n <- c(6, 9, 11, 30, 41, 17, 22)
 logits <- escalc("PLO", xi = x, ni = n, add = .5, to = "only0")
-cat(toJSON(list(
-  call = "metafor::rma(method = REML | DL | EE, test = z | knha, control threshold 1e-14), robust(cluster) = CR1, escalc(ZCOR; PLO only0)",
-  r = R.version.string, metafor = as.character(packageVersion("metafor")), metadat = as.character(packageVersion("metadat")),
+calls <- paste(
+  "metafor::rma(method = REML | DL | EE, test = z | knha, control threshold 1e-14), robust(cluster) = CR1,",
+  "escalc(ZCOR; PLO only0)"
+)
+write_reference("pooling_reference", calls, list(
   cases = list(
     molloy2014 = case(molloy$yi, molloy$vi, molloy$controls),
     raudenbush1985 = case(raudenbush$yi, raudenbush$vi, raudenbush$weeks),
@@ -39,4 +39,4 @@ cat(toJSON(list(
   ),
   fisher_z = list(r = metadat::dat.molloy2014$ri, n = metadat::dat.molloy2014$ni, y = as.numeric(molloy$yi), v = as.numeric(molloy$vi)),
   logit = list(x = x, n = n, y = as.numeric(logits$yi), v = as.numeric(logits$vi))
-), digits = 14, auto_unbox = TRUE, pretty = TRUE), "\n")
+))

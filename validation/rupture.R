@@ -1,8 +1,6 @@
-# Reference values for the rupture room, from base R: Rscript validation/rupture.R tests/reference
+# Reference values for the rupture room, from base R.
 # Writes rupture_xmr.json (control limits and drops, session by session) and rupture_outcome.json (three-group contrasts).
-suppressPackageStartupMessages(library(jsonlite))
-folder <- commandArgs(trailingOnly = TRUE)[1]
-versions <- list(r_version = R.version.string, jsonlite_version = as.character(packageVersion("jsonlite")))
+source("validation/reference.R")
 
 # Individuals chart: centre, mean moving range over sessions with adjacent numbers, lower limit.
 xmr <- function(session, score, detrend = FALSE, baseline = NULL) {
@@ -27,15 +25,15 @@ gaps <- c(1, 2, 4, 5, 6, 9, 10, 11, 12, 15)
 s1 <- round(5 + rnorm(12, 0, .5), 2)
 s2 <- round(4.5 + .1 * gaps + rnorm(10, 0, .6), 2)
 s3 <- c(5.1, 5.3, 5.0, 5.2, 5.1, 5.2, 2.4, 5.0, 5.3, 5.1, 5.2, 5.0)
-write(toJSON(c(versions, list(
-  call = "center = mean(x) or fitted(lm(x ~ session)); limit = center - 2.66 * mean(abs(diff(x))); sd(x); diff(x)",
+calls <- "center = mean(x) or fitted(lm(x ~ session)); limit = center - 2.66 * mean(abs(diff(x))); sd(x); diff(x)"
+write_reference("rupture_xmr", calls, list(
   xmr = list(
     xmr(full, s1), xmr(full, s1, detrend = TRUE), xmr(full, s1, baseline = 5),
     xmr(gaps, s2), xmr(gaps, s2, detrend = TRUE), xmr(gaps, s2, baseline = 4),
     xmr(full, s3), xmr(full, s3, detrend = TRUE), xmr(full, s3, baseline = 6)
   ),
   drops = list(drops(full, s1, 1), drops(gaps, s2, 1), drops(full, s3, 1), drops(full, s3, 2), drops(full, s1, 1.5))
-)), digits = NA, auto_unbox = TRUE, null = "null"), file.path(folder, "rupture_xmr.json"))
+))
 
 # Outcome: post on pre, group and number of sessions; lower is better. Contrasts with HC3 and with CR1 by therapist.
 n <- 120
@@ -66,9 +64,9 @@ contrast <- function(w, V, df) {
   list(estimate = b, std_error = se, ci_low = b - qt(.975, df) * se, ci_high = b + qt(.975, df) * se,
        p_value = 2 * pt(-abs(b / se), df))
 }
-write(toJSON(c(versions, list(
-  call = "lm(post ~ pre + n_sessions + repaired + unrepaired); HC3 and CR1 written out; t on n - k and G - 1 df",
+calls <- "lm(post ~ pre + n_sessions + repaired + unrepaired); HC3 and CR1 written out; t on n - k and G - 1 df"
+write_reference("rupture_outcome", calls, list(
   data = data.frame(client = sprintf("c%03d", 1:n), therapist_id = therapist, group, pre, post, n_sessions),
   hc3 = lapply(weights, contrast, V = hc3, df = n - k),
   cr1 = lapply(weights, contrast, V = cr1, df = G - 1)
-)), digits = NA, auto_unbox = TRUE), file.path(folder, "rupture_outcome.json"))
+))
