@@ -26,6 +26,7 @@ Bates, D., et al. (2015). J. Stat. Softw., 67(1); Longford, N. T. (1987). Biomet
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -43,6 +44,13 @@ BLOCK = 8192  # cells at a time: what a block touches stays in the processor's c
 def triangle(size: int) -> tuple[Positions, Positions]:
     """Return the rows and columns of a packed symmetric matrix's entries."""
     rows, columns = np.triu_indices(size)
+    return rows, columns
+
+
+@cache
+def lower(size: int) -> tuple[Positions, Positions]:
+    """Return the rows and columns of a lower triangle's entries, row by row."""
+    rows, columns = np.tril_indices(size)
     return rows, columns
 
 
@@ -76,13 +84,13 @@ def products(b: Packed) -> Packed:
     """Return what (entries of M) times this gives B'MB: (entries of q × q, entries of m × m, units) from B (q, m, units)."""
     q, m = b.shape[:2]
     i, j = triangle(m)
-    rows = []
-    for a, c in zip(*triangle(q), strict=True):
-        both = b[a][i] * b[c][j]
+    left, right = b[:, i], b[:, j]
+    found = np.empty((q * (q + 1) // 2, len(i), b.shape[2]), dtype=b.dtype)
+    for row, (a, c) in enumerate(zip(*triangle(q), strict=True)):
+        np.multiply(left[a], right[c], out=found[row])
         if a != c:
-            both += b[c][i] * b[a][j]
-        rows.append(both)
-    return np.stack(rows)
+            found[row] += left[c] * right[a]
+    return found
 
 
 def resolve(psi: Packed, a: Packed) -> tuple[Packed, Packed]:
@@ -99,7 +107,10 @@ def resolve(psi: Packed, a: Packed) -> tuple[Packed, Packed]:
         (p11, p12), (_, p22) = psi
         area = p11 * p22 - p12 * p12
         det = 1 + p11 * a[0] + 2 * p12 * a[1] + p22 * a[2] + area * (a[0] * a[2] - a[1] * a[1])
-        return np.asarray(np.stack([p11 + area * a[2], p12 - area * a[1], p22 + area * a[0]]) / det), np.log(det)
+        found = np.empty_like(det, shape=a.shape)
+        found[0], found[1], found[2] = p11 + area * a[2], p12 - area * a[1], p22 + area * a[0]
+        found /= det
+        return found, np.log(det)
     stacked = np.moveaxis(unpack(a, q), -1, 0)
     inner = np.eye(q) + psi @ stacked
     solved = np.linalg.solve(inner, np.broadcast_to(psi, stacked.shape))
@@ -129,6 +140,10 @@ class Lowest:
     parent: Positions
     base: Numbers
     q: int
+
+    def design_blocks(self) -> Iterator[slice]:
+        """Return slices of designs."""
+        return (slice(start, start + BLOCK) for start in range(0, self.a.shape[1], BLOCK))
 
     def blocks(self) -> list[tuple[slice, slice, Positions]]:
         """Return slices of cells, the parents each touches, and those parents' first cells in the block."""
@@ -181,8 +196,11 @@ class Evaluation:
 def evaluate(problem: Problem, psis: list[Packed]) -> Evaluation:
     """Eliminate every level, lowest first, at relative covariance matrices Ψ (lowest first)."""
     lowest = problem.lowest
-    m_packed, log_det = resolve(psis[0], lowest.a)
-    total = log_det @ lowest.size
+    m_packed = np.empty_like(lowest.a, dtype=psis[0].dtype)
+    total: Any = 0.0
+    for designs in lowest.design_blocks():
+        m_packed[:, designs], log_det = resolve(psis[0], lowest.a[:, designs])
+        total = total + log_det @ lowest.size[designs]
     d = lowest.base.astype(m_packed.dtype, copy=True)
     for cells, parents, first in problem.blocks:
         part = np.einsum("an,atn->tn", m_packed[:, lowest.design[cells]], lowest.s[:, :, cells])
@@ -204,17 +222,17 @@ def gradient(problem: Problem, psis: list[Numbers], at: Evaluation, adjoint: Num
     g = pack(adjoint)[:, None]
     found: list[Numbers] = []
     for upper, (b, m_packed, _) in zip(reversed(problem.uppers), reversed(at.uppers), strict=True):
-        e, r = upper.e, upper.e.shape[1]
-        full = unpack(g, m)[:, :, upper.parent(b.shape[2]) if g.shape[1] > 1 else np.zeros(b.shape[2], dtype=np.intp)]
+        e = upper.e
+        r, m, n = b.shape
+        full = unpack(g[:, upper.parent(n)] if g.shape[1] > 1 else np.broadcast_to(g, (len(g), n)), m)
         mixed = unpack(m_packed, r)
         gb = np.einsum("ajn,jkn->akn", b, full)
         k = np.einsum("ajn,cjn->acn", gb, b)
-        a = np.einsum("ajn,jb->abn", b, e)
-        p = np.eye(r)[:, :, None] - np.einsum("abn,bcn->acn", a, mixed)
-        found.append(np.einsum("abn,bcn->ac", p, a) - np.einsum("abn,bcn,dcn->ad", p, k, p))
-        cross = np.einsum("ja,abn,bkn->jkn", e, mixed, gb)
-        middle = mixed + np.einsum("abn,bcn,cdn->adn", mixed, k, mixed)
-        g = pack(full - cross - cross.transpose(1, 0, 2) + np.einsum("ja,abn,kb->jkn", e, middle, e))
+        found.append(_by_psi(np.einsum("ajn,jb->abn", b, e), mixed, k, np.ones(n)))
+        cross = np.tensordot(e, np.einsum("abn,bkn->akn", mixed, gb), axes=1)
+        middle = mixed + np.einsum("abn,bdn->adn", np.einsum("abn,bcn->acn", mixed, k), mixed)
+        around = np.tensordot(np.kron(e, e), middle.reshape(r * r, n), axes=1).reshape(m, m, n)
+        g = pack(full - cross - cross.transpose(1, 0, 2) + around)
     found.append(_lowest_gradient(problem, at.m_lowest, g))
     return found[::-1]
 
@@ -226,15 +244,28 @@ def _lowest_gradient(problem: Problem, m_packed: Numbers, g: Numbers) -> Numbers
     shared = g.shape[1] == 1
     k = np.empty((len(lowest.a), len(lowest.parent)))
     for cells, _, _ in problem.blocks:
-        of_cell = weighted[:, 0] if shared else weighted[:, lowest.parent[cells]]
-        k[:, cells] = np.einsum("t,atn->an" if shared else "tn,atn->an", of_cell, lowest.s[:, :, cells])
+        if shared:
+            k[:, cells] = weighted[:, 0] @ lowest.s[:, :, cells]
+        else:
+            k[:, cells] = np.einsum("tn,atn->an", weighted[:, lowest.parent[cells]], lowest.s[:, :, cells])
     if lowest.a.shape[1] < len(lowest.parent):
         k = np.stack([np.bincount(lowest.design, weights=row, minlength=lowest.a.shape[1]) for row in k])
     k /= twice(q)[:, None]
-    a, mixed = unpack(lowest.a, q), unpack(m_packed, q)
-    p = np.eye(q)[:, :, None] - np.einsum("abn,bcn->acn", a, mixed)
-    pk = np.einsum("abn,bcn->acn", p, unpack(k, q))
-    return np.asarray(np.einsum("abn,bcn,n->ac", p, a, lowest.size) - np.einsum("acn,dcn->ad", pk, p))
+    found = np.zeros((q, q))
+    for designs in lowest.design_blocks():
+        a, mixed, inner = (unpack(values[:, designs], q) for values in (lowest.a, m_packed, k))
+        found += _by_psi(a, mixed, inner, lowest.size[designs])
+    return found
+
+
+def _by_psi(a: Numbers, mixed: Numbers, k: Numbers, size: Numbers) -> Numbers:
+    """Return the sum over units of PA (times how many there are of each) less that of PKP', for full (q, q, units) matrices."""
+    q = len(a)
+    p = -np.einsum("abn,bcn->acn", a, mixed)
+    p[np.arange(q), np.arange(q)] += 1.0
+    straight = np.einsum("abn,bcn->acn", p, a).reshape(q * q, -1) @ size
+    pk = np.einsum("abn,bcn->acn", p, k)
+    return np.asarray(straight.reshape(q, q) - pk.reshape(q, -1) @ p.reshape(q, -1).T)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,11 +283,10 @@ def solve_top(problem: Problem, at: Evaluation) -> Top:
     """Return generalised least squares from the top's cross products."""
     p = problem.p
     information, score = at.top[:p, :p], at.top[:p, -1]
-    root = np.linalg.cholesky(information)
-    half = np.linalg.solve(root, np.column_stack([np.eye(p), score]))
-    inverse, beta = half[:, :p].T @ half[:, :p], half[:, :p].T @ half[:, p]
-    rss = max(float(at.top[-1, -1] - half[:, p] @ half[:, p]), np.finfo(float).tiny)
-    return Top(beta, information, inverse, rss, 2 * float(np.log(np.diag(root)).sum()))
+    inverse = np.linalg.inv(information)
+    beta = inverse @ score
+    rss = max(float(at.top[-1, -1] - score @ beta), np.finfo(float).tiny)
+    return Top(beta, information, inverse, rss, float(np.linalg.slogdet(information)[1]))
 
 
 def deviance(problem: Problem, at: Evaluation, top: Top, *, reml: bool) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from attachment_outcomes.inference.mixed.likelihood import Problem, Top, adjoint, deviance, evaluate, gradient, solve_top
+from attachment_outcomes.inference.mixed.likelihood import Problem, Top, adjoint, deviance, evaluate, gradient, lower, solve_top
 
 Numbers = NDArray[np.float64]
 START = 0.6  # standard deviation of random effects beside the residual's: the order seen in psychotherapy scores
@@ -28,6 +28,16 @@ FAR = 0.5  # a Newton step longer than this is not a polish
 RISE = 0.01  # relative variance of a step away from zero
 SINGULAR = 1e-4  # least singular value of a factor, as lme4 takes for its diagonal
 STEP = 1e-4  # of differences of gradients, beside parameters of order one
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Deviance at a theta, its gradient, the fixed effects there, and the derivatives by each Ψ."""
+
+    deviance: float
+    by_theta: Numbers
+    top: Top
+    by_psi: list[Numbers]
 
 
 @dataclass(slots=True)
@@ -43,20 +53,22 @@ class Search:
         """Return Ψ a level from the stacked lower triangles."""
         return [f @ f.T for f in factors(theta, self.sizes)]
 
-    def at(self, theta: Numbers, weight: float | None = None) -> tuple[float, Numbers, Top, list[Numbers]]:
-        """Return deviance, its gradient by theta, fixed effects, and the derivatives by each Ψ.
+    @property
+    def residual_df(self) -> int:
+        """What the residual sum of squares is divided by."""
+        return self.problem.n - self.problem.p if self.reml else self.problem.n
 
-        ``weight`` fixes 1/σ² in the gradient; by default the variance is at its best for theta (profiled).
-        """
+    def at(self, theta: Numbers, weight: float | None = None) -> Point:
+        """Return deviance and gradient at theta; ``weight`` fixes 1/σ², which by default is at its best (profiled)."""
         self.count += 1
-        psis = self.psis(theta)
+        roots = factors(theta, self.sizes)
+        psis = [f @ f.T for f in roots]
         found = evaluate(self.problem, psis)
         top = solve_top(self.problem, found)
-        df = self.problem.n - self.problem.p if self.reml else self.problem.n
-        weight = df / top.rss if weight is None else weight
+        weight = self.residual_df / top.rss if weight is None else weight
         by_psi = gradient(self.problem, psis, found, adjoint(self.problem, top, reml=self.reml, weight=weight))
-        by_theta = [2 * (g @ f)[np.tril_indices(len(f))] for g, f in zip(by_psi, factors(theta, self.sizes), strict=True)]
-        return deviance(self.problem, found, top, reml=self.reml), np.concatenate(by_theta), top, by_psi
+        by_theta = np.concatenate([2 * (g @ f)[lower(len(f))] for g, f in zip(by_psi, roots, strict=True)])
+        return Point(deviance(self.problem, found, top, reml=self.reml), by_theta, top, by_psi)
 
 
 def factors(theta: Numbers, sizes: tuple[int, ...]) -> list[Numbers]:
@@ -65,7 +77,7 @@ def factors(theta: Numbers, sizes: tuple[int, ...]) -> list[Numbers]:
     for size in sizes:
         factor = np.zeros((size, size))
         entries = size * (size + 1) // 2
-        factor[np.tril_indices(size)] = theta[at : at + entries]
+        factor[lower(size)] = theta[at : at + entries]
         found.append(factor)
         at += entries
     return found
@@ -73,7 +85,7 @@ def factors(theta: Numbers, sizes: tuple[int, ...]) -> list[Numbers]:
 
 def diagonal(sizes: tuple[int, ...]) -> NDArray[np.bool_]:
     """Tell which entries of theta are diagonals of their factor."""
-    return np.concatenate([np.equal(*np.tril_indices(size)) for size in sizes])
+    return np.concatenate([np.equal(*lower(size)) for size in sizes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,31 +124,35 @@ def optimum(search: Search) -> Optimum:
     on_diagonal = diagonal(search.sizes)
     bounds = [(0.0 if d else None, None) for d in on_diagonal]
     theta = np.where(on_diagonal, START, 0.0)
+
+    def value(at: Numbers) -> tuple[float, Numbers]:
+        point = search.at(at)
+        return point.deviance, point.by_theta
+
     for _ in range(ROUNDS):
         found = minimize(
-            lambda t: search.at(t)[:2], theta, jac=True, method="L-BFGS-B", bounds=bounds,
+            value, theta, jac=True, method="L-BFGS-B", bounds=bounds,
             options={"ftol": 1e-13, "gtol": 1e-6 * np.sqrt(search.problem.n), "maxiter": 200},
         )  # fmt: skip
         theta = _zeros(search, np.asarray(found.x), float(found.fun), on_diagonal)
-        value, by_theta, top, by_psi = search.at(theta)
-        risen = _larger(search, theta, by_psi)
+        here = search.at(theta)
+        risen = _larger(search, theta, here.by_psi)
         if risen is None:
             break
         theta = risen
-    df = search.problem.n - search.problem.p if search.reml else search.problem.n
     free = ~(on_diagonal & (theta == 0))
-    bend = curvature(search, theta, free, df / top.rss)
+    bend = curvature(search, theta, here, free)
     inverse = np.linalg.pinv(bend.profiled, rcond=1e-10, hermitian=True)
-    step = -inverse @ (by_theta * free)
+    step = -inverse @ (here.by_theta * free)
     if 0 < np.abs(step).max(initial=0.0) < FAR:
         moved = np.where(on_diagonal, np.maximum(theta + step, 0.0), theta + step)
         there = search.at(moved)
-        if there[0] <= value + NO_WORSE:
-            theta, (value, by_theta, top, _) = moved, there
-    left = by_theta * free
+        if there.deviance <= here.deviance + NO_WORSE:
+            theta, here = moved, there
+    left = here.by_theta * free
     converged = risen is None and float(left @ inverse @ left) < DECREMENT
     singular = any(np.linalg.svd(f, compute_uv=False).min() < SINGULAR for f in factors(theta, search.sizes))
-    return Optimum(theta, value, top.rss / df, top, bend, converged, singular)
+    return Optimum(theta, here.deviance, here.top.rss / search.residual_df, here.top, bend, converged, singular)
 
 
 def _zeros(search: Search, theta: Numbers, value: float, on_diagonal: NDArray[np.bool_]) -> Numbers:
@@ -144,7 +160,7 @@ def _zeros(search: Search, theta: Numbers, value: float, on_diagonal: NDArray[np
     for k in np.flatnonzero(on_diagonal & (theta > 0) & (theta < ZERO)):
         tried = theta.copy()
         tried[k] = 0.0
-        if search.at(tried)[0] <= value + NO_WORSE:
+        if search.at(tried).deviance <= value + NO_WORSE:
             theta = tried
     return theta
 
@@ -162,27 +178,24 @@ def _larger(search: Search, theta: Numbers, by_psi: list[Numbers]) -> Numbers | 
     level, direction = where
     psi = found[level] @ found[level].T + RISE * np.outer(direction, direction)
     found[level] = np.asarray(np.linalg.cholesky(psi + 1e-9 * np.eye(len(psi))))
-    return np.concatenate([f[np.tril_indices(len(f))] for f in found])
+    return np.concatenate([f[lower(len(f))] for f in found])
 
 
-def curvature(search: Search, theta: Numbers, free: NDArray[np.bool_], weight: float) -> Curvature:
-    """Return second derivatives at theta and 1/σ² = ``weight``, by central differences of exact gradients."""
+def curvature(search: Search, theta: Numbers, here: Point, free: NDArray[np.bool_]) -> Curvature:
+    """Return second derivatives at theta and its best σ², by central differences of exact gradients."""
     k, p = len(theta), search.problem.p
+    weight = search.residual_df / here.top.rss
     hessian, covariances = np.zeros((k + 1, k + 1)), np.zeros((k + 1, p, p))
     for i in np.flatnonzero(free):
-        sides = []
-        for sign in (1, -1):
-            moved = theta.copy()
-            moved[i] += sign * STEP
-            _, by_theta, top, _ = search.at(moved, weight)
-            sides.append((by_theta, top.inverse))
-        hessian[i, :-1] = (sides[0][0] - sides[1][0]) / (2 * STEP) * free
-        covariances[i] = (sides[0][1] - sides[1][1]) / (2 * STEP)
+        step = np.zeros(k)
+        step[i] = STEP
+        above, below = search.at(theta + step, weight), search.at(theta - step, weight)
+        hessian[i, :-1] = (above.by_theta - below.by_theta) / (2 * STEP) * free
+        covariances[i] = (above.top.inverse - below.top.inverse) / (2 * STEP)
     hessian[:-1, :-1] = (hessian[:-1, :-1] + hessian[:-1, :-1].T) / 2
-    # The gradient is linear in 1/σ²: what doubling it adds is the residual sum of squares' part.
-    by_residual = (search.at(theta, 2 * weight)[1] - search.at(theta, weight)[1]) * free
-    _, _, top, _ = search.at(theta, weight)
+    # The gradient is linear in 1/σ²: what doubling that adds is the residual sum of squares' part.
+    by_residual = (search.at(theta, 2 * weight).by_theta - here.by_theta) * free
     hessian[-1, :-1] = hessian[:-1, -1] = -by_residual
-    hessian[-1, -1] = weight * top.rss
-    covariances[-1] = top.inverse
+    hessian[-1, -1] = search.residual_df
+    covariances[-1] = here.top.inverse
     return Curvature(hessian, covariances)

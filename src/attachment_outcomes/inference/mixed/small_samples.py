@@ -73,9 +73,8 @@ def satterthwaite(back: Numbers, curvature: Curvature, inverse: Numbers, sigma2:
         Residual variance in working units.
     """
     derivatives = sigma2 * np.einsum("ij,ajk,lk->ail", back, curvature.covariances, back)
-    return Uncertainty(
-        sigma2 * back @ inverse @ back.T, derivatives, 2 * np.linalg.pinv(curvature.hessian, rcond=FLAT, hermitian=True)
-    )
+    of_parameters = 2 * np.asarray(np.linalg.pinv(curvature.hessian, rcond=FLAT, hermitian=True))
+    return Uncertainty(np.asarray(sigma2 * back @ inverse @ back.T), np.asarray(derivatives), of_parameters)
 
 
 def kenward_roger(working: Working, psis: list[Numbers], sigma2: float) -> tuple[Uncertainty, Numbers]:
