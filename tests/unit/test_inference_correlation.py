@@ -11,7 +11,7 @@ from scipy import stats
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.correlation import pearson
-from attachment_outcomes.inference.jackknife import cluster_codes, from_logit, jackknife, logit
+from attachment_outcomes.inference.jackknife import from_logit, jackknife, logit
 
 
 def _pairs(n: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +74,7 @@ def test_bad_input_is_refused():
     with pytest.raises(StatisticsError, match="one a pair"):
         pearson([1, 2, 3, 4], [1, 2, 3, 5], clusters=["a"])
     with pytest.raises(StatisticsError, match="none missing"):
-        cluster_codes(["a", None], 2)
+        pearson([1, 2, 3, 4], [1, 2, 3, 5], clusters=["a", "a", "b", None])
 
 
 def test_jackknife_of_a_mean_is_its_usual_standard_error():

@@ -13,7 +13,8 @@ from scipy import stats
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.jackknife import cluster_codes, jackknife
+from attachment_outcomes.inference.jackknife import jackknife
+from attachment_outcomes.inference.proportions import cluster_codes
 
 FISHER = "Pearson, Fisher z"
 JACKKNIFE = "Pearson, cluster jackknife of Fisher z"
@@ -85,7 +86,8 @@ def pearson(
     if clusters is not None:
         if len(clusters) != len(used):
             raise StatisticsError(problem("clusters", f"found {len(clusters)} for {len(used)} pairs; allowed: one a pair."))
-        codes, groups = cluster_codes([c for c, keep in zip(clusters, used, strict=True) if keep], n)
+        codes = cluster_codes([c for c, keep in zip(clusters, used, strict=True) if keep], n=n, missing="refuse")
+        groups = len(np.unique(codes))
     nan = math.nan
     if n < 4:
         return Correlation(nan, nan, nan, nan, nan, n, groups, excluded, FISHER, "not defined: fewer than 4 complete pairs")

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.agreement import Interval
 from attachment_outcomes.inference.estimate import CI_LEVEL
 
 Numbers = npt.NDArray[np.float64]
 Scale = Callable[[float], float]
-
-
-def cluster_codes(clusters: Sequence[object], n: int) -> tuple[npt.NDArray[np.int64], int]:
-    """Return each unit's cluster as a number from 0, and how many clusters there are.
-
-    Raises
-    ------
-    StatisticsError
-        If there is not one cluster a unit, or a unit's cluster is missing.
-    """
-    names = np.asarray(clusters, dtype=object)
-    if names.shape != (n,) or any(c is None or c != c for c in names):
-        raise StatisticsError(problem("clusters", f"need one for each of the {n} units, none missing."))
-    _, codes = np.unique(names.astype(str), return_inverse=True)
-    return codes.astype(np.int64), int(codes.max()) + 1 if n else 0
 
 
 def jackknife(

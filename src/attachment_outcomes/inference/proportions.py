@@ -8,7 +8,9 @@ effective n     number of independent people that would give the same variance
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -41,11 +43,35 @@ class Proportion:
     note: str = ""
 
 
-def cluster_codes(clusters: ArrayLike | pd.Series) -> NDArray[np.int64]:
-    """Return clusters as numbers from 0; a unit whose cluster is missing is a cluster of its own."""
-    codes, names = pd.factorize(pd.Series(clusters).reset_index(drop=True))
+def cluster_codes(
+    clusters: ArrayLike | Sequence[object] | pd.Series, *, n: int | None = None, missing: Literal["alone", "refuse"] = "alone"
+) -> NDArray[np.int64]:
+    """Return clusters as numbers from 0, in the order in which they are first seen.
+
+    Parameters
+    ----------
+    clusters
+        One label a unit.
+    n
+        How many units there are, where labels are to be held against that.
+    missing
+        A unit whose label is missing is a cluster of its own (``alone``), or stops with a message (``refuse``).
+
+    Raises
+    ------
+    StatisticsError
+        If there are not ``n`` labels, or one is missing where that is refused.
+    """
+    labels = pd.Series(clusters).reset_index(drop=True)
+    if n is not None and len(labels) != n:
+        raise StatisticsError(problem("clusters", f"found {len(labels)} labels for {n} units; allowed: one for each."))
+    codes, names = pd.factorize(labels)
     codes = codes.astype(np.int64)
     alone = codes < 0
+    if missing == "refuse" and alone.any():
+        raise StatisticsError(
+            problem("clusters", f"{int(alone.sum())} of {len(labels)} units have no label; allowed: none missing.")
+        )
     codes[alone] = len(names) + np.arange(alone.sum())
     return codes
 
@@ -105,7 +131,10 @@ def proportion(events: ArrayLike, *, clusters: ArrayLike | pd.Series | None = No
     Wilson, E. B. (1927). JASA, 22, 209-212. Korn, E. L., & Graubard, B. I. (1998). Survey Methodology, 24, 193-201 (the
     effective n); Dean, N., & Pagano, M. (2015). JSSAM, 3, 484-503 (with Wilson's interval).
     """
-    y = np.asarray(events, dtype=float)
+    try:
+        y = np.asarray(events, dtype=float)
+    except (TypeError, ValueError):
+        raise StatisticsError(problem("proportion", "events are words.", hint="compare them with the word that counts.")) from None
     if y.ndim != 1 or len(y) == 0:
         raise StatisticsError(problem("proportion", f"found {y.shape} events; allowed: one for each person, at least one."))
     if not np.isin(y, (0.0, 1.0)).all():

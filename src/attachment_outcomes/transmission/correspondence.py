@@ -20,7 +20,7 @@ from attachment_outcomes.errors import DataError, problem
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.agreement import adjusted_residuals, expected
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.inference.jackknife import cluster_codes
+from attachment_outcomes.inference.proportions import cluster_codes
 from attachment_outcomes.measures.codes import CLASSES, classes
 from attachment_outcomes.measures.targets import CODES, about_the_other, first_classes
 from attachment_outcomes.transmission.relations import pairs
@@ -98,7 +98,7 @@ def concordance(
     rows, _ = classes(first, system=parent_system, way=way)
     columns, _ = classes(second, system=child_system, way=way)
     used = (rows.notna() & columns.notna()).to_numpy(dtype=bool)
-    groups = np.arange(n) if clusters is None else cluster_codes(clusters, n)[0]
+    groups = np.arange(n) if clusters is None else cluster_codes(clusters, n=n, missing="refuse")
     note = ""
     if not used.all():
         without_parent = int(rows.isna().sum())
