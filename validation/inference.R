@@ -1,7 +1,7 @@
 # Reference values for resampling, Monte-Carlo intervals, equivalence, imputation, multiplicity and pooling's extra settings:
-# Rscript validation/inference.R > tests/reference/inference_reference.json
+# Rscript validation/inference.R
+source("validation/reference.R")
 suppressPackageStartupMessages({
-  library(jsonlite)
   library(boot)
   library(mice)
   library(mitools)
@@ -163,14 +163,15 @@ pooled <- function(y, v) {
 alike <- pooled(c(.21, .18, .25, .2, .23), c(.02, .05, .01, .03, .04)) # closer together than their errors say: q is below 1
 apart <- pooled(c(.1, .62, .25, .9, -.2), c(.02, .05, .01, .03, .04))
 
-version <- function(x) as.character(packageVersion(x))
-cat(toJSON(list(
-  call = paste(
+write_reference(
+  "inference_reference",
+  paste(
     "boot::boot, boot.ci, empinf(type = jack); combn and expand.grid; integrate; t.test, prop.test(correct = FALSE);",
     "mice::pool, pool.scalar; mitools::MIcombine; mitml::testModels(method = D1); p.adjust;",
     "metafor::rma(test = adhoc), predict(pi.type = riley)"
   ),
-  r = R.version.string, boot = version("boot"), mice = version("mice"), mitools = version("mitools"), mitml = version("mitml"),
-  metafor = version("metafor"), bootstrap = bootstrap, permutation = permutation, monte_carlo = monte_carlo,
-  equivalence = equivalence, imputation = imputation, multiplicity = multiplicity, pooling = list(alike = alike, apart = apart)
-), digits = 14, auto_unbox = TRUE, na = "null"), "\n")
+  list(
+    bootstrap = bootstrap, permutation = permutation, monte_carlo = monte_carlo, equivalence = equivalence,
+    imputation = imputation, multiplicity = multiplicity, pooling = list(alike = alike, apart = apart)
+  )
+)

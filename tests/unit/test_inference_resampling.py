@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
+from tests.references import Reference, load_reference
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference import resampling
@@ -22,8 +21,8 @@ MC = 4  # Monte-Carlo standard errors within which a simulated value must lie
 
 
 @pytest.fixture(scope="module")
-def reference(root: Path) -> dict:
-    return json.loads((root / "tests/reference/inference_reference.json").read_text(encoding="utf-8"))
+def reference() -> Reference:
+    return load_reference("inference_reference")
 
 
 @pytest.fixture
