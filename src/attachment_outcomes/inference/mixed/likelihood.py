@@ -157,14 +157,36 @@ class Lowest:
 
 @dataclass(frozen=True, slots=True)
 class Upper:
-    """A level above: ``e`` (m, r) its random effects' columns, ``starts`` the first unit of each of its parents."""
+    """A level above: ``e`` (m, r) its random effects' columns, ``starts`` the first unit of each of its parents.
+
+    Further down the same E as linear maps on packed matrices: ``to_b`` (r·m, entries) gives E'D, ``to_a`` gives E'DE, ``from_b``
+    gives Ex + x'E' and ``from_a`` gives EME'.
+    """
 
     e: Numbers
     starts: Positions
+    to_b: Numbers
+    to_a: Numbers
+    from_b: Numbers
+    from_a: Numbers
 
     def parent(self, n: int) -> Positions:
         """Return each of n units' parent."""
         return np.repeat(np.arange(len(self.starts)), np.diff(np.append(self.starts, n)))
+
+
+def upper(e: Numbers, starts: Positions) -> Upper:
+    """Return a level above the lowest from its random effects' columns and its parents' first units."""
+    m, r = e.shape
+    full = np.zeros((m, m, len(triangle(m)[0])))  # the full matrix of each packed entry
+    full[:, :] = np.eye(full.shape[2])[places(m)]
+    to_b = np.einsum("ja,jkt->akt", e, full)
+    to_a = pack(np.einsum("akt,kb->abt", to_b, e))
+    from_b = np.einsum("ja,kl->jkal", e, np.eye(m)).reshape(m, m, r * m)
+    middle = np.zeros((r, r, len(triangle(r)[0])))
+    middle[:, :] = np.eye(middle.shape[2])[places(r)]
+    from_a = pack(np.einsum("ja,abt,kb->jkt", e, middle, e))
+    return Upper(e, starts, to_b.reshape(r * m, -1), to_a, pack(from_b + from_b.transpose(1, 0, 2)), from_a)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,14 +205,24 @@ class Problem:
     blocks: list[tuple[slice, slice, Positions]]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Eliminated:
+    """A level above: each unit's D (packed), B (r, m, units), A and M (packed)."""
+
+    d: Packed
+    b: Packed
+    a: Packed
+    m: Packed
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One evaluation: the pieces of the deviance, and what the gradient reuses."""
 
     log_det: Any  # of V/σ²
     top: Packed  # (m, m) cross products, all levels eliminated
     m_lowest: Packed
-    uppers: list[tuple[Packed, Packed, Packed]]  # B, M and D of each level above
+    uppers: list[Eliminated]
 
 
 def evaluate(problem: Problem, psis: list[Packed]) -> Evaluation:
@@ -206,33 +238,38 @@ def evaluate(problem: Problem, psis: list[Packed]) -> Evaluation:
         part = np.einsum("an,atn->tn", m_packed[:, lowest.design[cells]], lowest.s[:, :, cells])
         d[:, parents] -= parent_sums(part, first)
     kept = []
-    for upper, psi in zip(problem.uppers, psis[1:], strict=True):
-        b = np.tensordot(upper.e.T, unpack(d, problem.m), axes=1)
-        a = pack(np.einsum("ajn,jb->abn", b, upper.e))
-        m_upper, log_det = resolve(psi, a)
+    for above, psi in zip(problem.uppers, psis[1:], strict=True):
+        r, n = above.e.shape[1], d.shape[1]
+        b, a = (above.to_b @ d).reshape(r, problem.m, n), above.to_a @ d
+        m_above, log_det = resolve(psi, a)
         total = total + log_det.sum()
-        kept.append((b, m_upper, d))
-        d = parent_sums(d - np.einsum("an,atn->tn", m_upper, products(b)), upper.starts)
+        kept.append(Eliminated(d, b, a, m_above))
+        if len(above.starts) == 1:  # the top: one matrix product over all its units
+            lines = b.transpose(1, 0, 2).reshape(problem.m, -1)
+            gain = np.einsum("abn,bjn->jan", unpack(m_above, r), b).reshape(problem.m, -1)
+            return Evaluation(total, unpack(d.sum(axis=1), problem.m) - lines @ gain.T, m_packed, kept)
+        d = parent_sums(d - np.einsum("an,atn->tn", m_above, products(b)), above.starts)
     return Evaluation(total, unpack(d[:, 0], problem.m), m_packed, kept)
 
 
-def gradient(problem: Problem, psis: list[Numbers], at: Evaluation, adjoint: Numbers) -> list[Numbers]:
+def gradient(problem: Problem, at: Evaluation, adjoint: Numbers) -> list[Numbers]:
     """Return the derivatives of the deviance by each Ψ (full, symmetric), from its derivative by the top's cross products."""
     m = problem.m
     g = pack(adjoint)[:, None]
     found: list[Numbers] = []
-    for upper, (b, m_packed, _) in zip(reversed(problem.uppers), reversed(at.uppers), strict=True):
-        e = upper.e
-        r, m, n = b.shape
-        full = unpack(g[:, upper.parent(n)] if g.shape[1] > 1 else np.broadcast_to(g, (len(g), n)), m)
-        mixed = unpack(m_packed, r)
-        gb = np.einsum("ajn,jkn->akn", b, full)
-        k = np.einsum("ajn,cjn->acn", gb, b)
-        found.append(_by_psi(np.einsum("ajn,jb->abn", b, e), mixed, k, np.ones(n)))
-        cross = np.tensordot(e, np.einsum("abn,bkn->akn", mixed, gb), axes=1)
-        middle = mixed + np.einsum("abn,bdn->adn", np.einsum("abn,bcn->acn", mixed, k), mixed)
-        around = np.tensordot(np.kron(e, e), middle.reshape(r * r, n), axes=1).reshape(m, m, n)
-        g = pack(full - cross - cross.transpose(1, 0, 2) + around)
+    for above, units in zip(reversed(problem.uppers), reversed(at.uppers), strict=True):
+        r, _, n = units.b.shape
+        mixed = unpack(units.m, r)
+        if g.shape[1] == 1:
+            gb = unpack(g[:, 0], m) @ units.b
+        else:
+            g = g[:, above.parent(n)]
+            gb = np.einsum("ajn,jkn->akn", units.b, unpack(g, m))
+        k = np.einsum("ajn,cjn->acn", gb, units.b)
+        found.append(_by_psi(unpack(units.a, r), mixed, k, np.ones(n)))
+        gain = np.einsum("abn,bkn->akn", mixed, gb).reshape(r * m, n)
+        inner = np.einsum("abn,bcn->acn", np.einsum("abn,bcn->acn", mixed, k), mixed)
+        g = g - above.from_b @ gain + above.from_a @ (units.m + pack(inner))
     found.append(_lowest_gradient(problem, at.m_lowest, g))
     return found[::-1]
 

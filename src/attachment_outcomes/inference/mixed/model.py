@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.design import design_of, spec_of
@@ -334,12 +334,12 @@ def mixed_model(
 
 def coefficients(estimate: Numbers, std_error: Numbers, df: Numbers, terms: Sequence[str], ci_level: float) -> pd.DataFrame:
     """Return a row a coefficient with its t interval and two-sided p value."""
-    half = student.ppf(0.5 + ci_level / 2, df) * std_error
+    half = stdtrit(df, 0.5 + ci_level / 2) * std_error
     ratio = np.divide(np.abs(estimate), std_error, out=np.full(len(estimate), np.nan), where=std_error > 0)
     return pd.DataFrame(
         {
             "term": list(terms), "estimate": estimate, "std_error": std_error, "df": df, "ci_low": estimate - half,
-            "ci_high": estimate + half, "p_value": 2 * student.sf(ratio, df),
+            "ci_high": estimate + half, "p_value": 2 * stdtr(df, -ratio),
         }
     )  # fmt: skip
 

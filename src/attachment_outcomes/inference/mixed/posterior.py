@@ -47,7 +47,7 @@ def posterior(working: Working, psis: list[Numbers], beta: Numbers, spread: Numb
     """
     p, m = working.problem.p, working.problem.m
     kept = evaluate(working.problem, psis).uppers
-    levels = [(working.b, resolve(psis[0], working.a)[0]), *((b, m_packed) for b, m_packed, _ in kept)]
+    levels = [(working.b, resolve(psis[0], working.a)[0]), *((level.b, level.m) for level in kept)]
     coefficients, around = np.zeros((m, 1)), np.zeros((m, m, 1))
     coefficients[:p, 0], around[:p, :p, 0] = beta, spread
     found: list[Known] = []

@@ -15,7 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from attachment_outcomes.inference.mixed.likelihood import Problem, Top, adjoint, deviance, evaluate, gradient, lower, solve_top
+from attachment_outcomes.inference.mixed.likelihood import (
+    Evaluation,
+    Problem,
+    Top,
+    adjoint,
+    deviance,
+    evaluate,
+    gradient,
+    lower,
+    solve_top,
+)
 
 Numbers = NDArray[np.float64]
 START = 0.6  # standard deviation of random effects beside the residual's: the order seen in psychotherapy scores
@@ -27,22 +37,25 @@ ROUNDS = 4
 FAR = 0.5  # a Newton step longer than this is not a polish
 RISE = 0.01  # relative variance of a step away from zero
 SINGULAR = 1e-4  # least singular value of a factor, as lme4 takes for its diagonal
-STEP = 1e-4  # of differences of gradients, beside parameters of order one
+STEP = 1e-5  # of differences of gradients, beside parameters of order one: second derivatives to five digits
+DONE = 1e-9  # a shorter Newton step moves nothing that is reported
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
     """Deviance at a theta, its gradient, the fixed effects there, and the derivatives by each Ψ."""
 
+    theta: Numbers
     deviance: float
     by_theta: Numbers
     top: Top
     by_psi: list[Numbers]
+    evaluation: Evaluation
 
 
 @dataclass(slots=True)
 class Search:
-    """The likelihood along a search: ``count`` evaluations so far."""
+    """The likelihood along a search; ``count`` evaluations so far."""
 
     problem: Problem
     reml: bool
@@ -62,13 +75,22 @@ class Search:
         """Return deviance and gradient at theta; ``weight`` fixes 1/σ², which by default is at its best (profiled)."""
         self.count += 1
         roots = factors(theta, self.sizes)
-        psis = [f @ f.T for f in roots]
-        found = evaluate(self.problem, psis)
+        found = evaluate(self.problem, [f @ f.T for f in roots])
         top = solve_top(self.problem, found)
-        weight = self.residual_df / top.rss if weight is None else weight
-        by_psi = gradient(self.problem, psis, found, adjoint(self.problem, top, reml=self.reml, weight=weight))
-        by_theta = np.concatenate([2 * (g @ f)[lower(len(f))] for g, f in zip(by_psi, roots, strict=True)])
-        return Point(deviance(self.problem, found, top, reml=self.reml), by_theta, top, by_psi)
+        by_psi, by_theta = self._slopes(roots, found, top, self.residual_df / top.rss if weight is None else weight)
+        return Point(theta, deviance(self.problem, found, top, reml=self.reml), by_theta, top, by_psi, found)
+
+    def _slopes(self, roots: list[Numbers], at: Evaluation, top: Top, weight: float) -> tuple[list[Numbers], Numbers]:
+        by_psi = gradient(self.problem, at, adjoint(self.problem, top, reml=self.reml, weight=weight))
+        return by_psi, np.concatenate([2 * (g @ f)[lower(len(f))] for g, f in zip(by_psi, roots, strict=True)])
+
+    def by_residual(self, point: Point) -> Numbers:
+        """Return the derivative by theta of the residual sum of squares over σ².
+
+        The gradient is linear in 1/σ²: this is what doubling that adds.
+        """
+        weight = 2 * self.residual_df / point.top.rss
+        return self._slopes(factors(point.theta, self.sizes), point.evaluation, point.top, weight)[1] - point.by_theta
 
 
 def factors(theta: Numbers, sizes: tuple[int, ...]) -> list[Numbers]:
@@ -125,77 +147,79 @@ def optimum(search: Search) -> Optimum:
     bounds = [(0.0 if d else None, None) for d in on_diagonal]
     theta = np.where(on_diagonal, START, 0.0)
 
+    last: Point | None = None
+
     def value(at: Numbers) -> tuple[float, Numbers]:
-        point = search.at(at)
-        return point.deviance, point.by_theta
+        nonlocal last
+        last = search.at(at.copy())
+        return last.deviance, last.by_theta
 
     for _ in range(ROUNDS):
         found = minimize(
             value, theta, jac=True, method="L-BFGS-B", bounds=bounds,
             options={"ftol": 1e-13, "gtol": 1e-6 * np.sqrt(search.problem.n), "maxiter": 200},
         )  # fmt: skip
-        theta = _zeros(search, np.asarray(found.x), float(found.fun), on_diagonal)
-        here = search.at(theta)
-        risen = _larger(search, theta, here.by_psi)
+        here = last if last is not None and (last.theta == found.x).all() else search.at(np.asarray(found.x))
+        here = _zeros(search, here, on_diagonal)
+        risen = _larger(search, here)
         if risen is None:
             break
         theta = risen
-    free = ~(on_diagonal & (theta == 0))
-    bend = curvature(search, theta, here, free)
+    free = ~(on_diagonal & (here.theta == 0))
+    bend = curvature(search, here, free)
     inverse = np.linalg.pinv(bend.profiled, rcond=1e-10, hermitian=True)
     step = -inverse @ (here.by_theta * free)
-    if 0 < np.abs(step).max(initial=0.0) < FAR:
-        moved = np.where(on_diagonal, np.maximum(theta + step, 0.0), theta + step)
-        there = search.at(moved)
+    if DONE < np.abs(step).max(initial=0.0) < FAR:
+        moved = here.theta + step
+        there = search.at(np.where(on_diagonal, np.maximum(moved, 0.0), moved))
         if there.deviance <= here.deviance + NO_WORSE:
-            theta, here = moved, there
+            here = there
     left = here.by_theta * free
     converged = risen is None and float(left @ inverse @ left) < DECREMENT
-    singular = any(np.linalg.svd(f, compute_uv=False).min() < SINGULAR for f in factors(theta, search.sizes))
-    return Optimum(theta, here.deviance, here.top.rss / search.residual_df, here.top, bend, converged, singular)
+    singular = any(np.linalg.svd(f, compute_uv=False).min() < SINGULAR for f in factors(here.theta, search.sizes))
+    return Optimum(here.theta, here.deviance, here.top.rss / search.residual_df, here.top, bend, converged, singular)
 
 
-def _zeros(search: Search, theta: Numbers, value: float, on_diagonal: NDArray[np.bool_]) -> Numbers:
-    """Return theta with the diagonals at zero that are as good there."""
-    for k in np.flatnonzero(on_diagonal & (theta > 0) & (theta < ZERO)):
-        tried = theta.copy()
+def _zeros(search: Search, here: Point, on_diagonal: NDArray[np.bool_]) -> Point:
+    """Return the point with those diagonals at zero that are as good there."""
+    for k in np.flatnonzero(on_diagonal & (here.theta > 0) & (here.theta < ZERO)):
+        tried = here.theta.copy()
         tried[k] = 0.0
-        if search.at(tried).deviance <= value + NO_WORSE:
-            theta = tried
-    return theta
+        there = search.at(tried)
+        if there.deviance <= here.deviance + NO_WORSE:
+            here = there
+    return here
 
 
-def _larger(search: Search, theta: Numbers, by_psi: list[Numbers]) -> Numbers | None:
+def _larger(search: Search, here: Point) -> Numbers | None:
     """Return theta after a step in which a random effect's variance grows and the deviance falls; None if there is none."""
     worst, where = -SLOPE * np.sqrt(search.problem.n), None
-    for level, g in enumerate(by_psi):
+    for level, g in enumerate(here.by_psi):
         values, vectors = np.linalg.eigh(g)
         if values[0] < worst:
             worst, where = float(values[0]), (level, vectors[:, 0])
     if where is None:
         return None
-    found = factors(theta, search.sizes)
+    found = factors(here.theta, search.sizes)
     level, direction = where
     psi = found[level] @ found[level].T + RISE * np.outer(direction, direction)
     found[level] = np.asarray(np.linalg.cholesky(psi + 1e-9 * np.eye(len(psi))))
     return np.concatenate([f[lower(len(f))] for f in found])
 
 
-def curvature(search: Search, theta: Numbers, here: Point, free: NDArray[np.bool_]) -> Curvature:
-    """Return second derivatives at theta and its best σ², by central differences of exact gradients."""
-    k, p = len(theta), search.problem.p
+def curvature(search: Search, here: Point, free: NDArray[np.bool_]) -> Curvature:
+    """Return second derivatives at a point and its best σ², by differences of exact gradients."""
+    k, p = len(here.theta), search.problem.p
     weight = search.residual_df / here.top.rss
     hessian, covariances = np.zeros((k + 1, k + 1)), np.zeros((k + 1, p, p))
     for i in np.flatnonzero(free):
-        step = np.zeros(k)
-        step[i] = STEP
-        above, below = search.at(theta + step, weight), search.at(theta - step, weight)
-        hessian[i, :-1] = (above.by_theta - below.by_theta) / (2 * STEP) * free
-        covariances[i] = (above.top.inverse - below.top.inverse) / (2 * STEP)
+        moved = here.theta.copy()
+        moved[i] += STEP
+        there = search.at(moved, weight)
+        hessian[i, :-1] = (there.by_theta - here.by_theta) / STEP * free
+        covariances[i] = (there.top.inverse - here.top.inverse) / STEP
     hessian[:-1, :-1] = (hessian[:-1, :-1] + hessian[:-1, :-1].T) / 2
-    # The gradient is linear in 1/σ²: what doubling that adds is the residual sum of squares' part.
-    by_residual = (search.at(theta, 2 * weight).by_theta - here.by_theta) * free
-    hessian[-1, :-1] = hessian[:-1, -1] = -by_residual
+    hessian[-1, :-1] = hessian[:-1, -1] = -search.by_residual(here) * free
     hessian[-1, -1] = search.residual_df
     covariances[-1] = here.top.inverse
     return Curvature(hessian, covariances)

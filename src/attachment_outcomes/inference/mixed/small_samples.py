@@ -159,7 +159,8 @@ def robust(working: Working, psis: list[Numbers], beta: Numbers, sigma2: float) 
     """Return CR2 over the units of the highest level."""
     problem, p = working.problem, working.problem.p
     if problem.uppers:
-        b, m_packed, d = evaluate(problem, psis).uppers[-1]
+        top = evaluate(problem, psis).uppers[-1]
+        b, m_packed, d = top.b, top.m, top.d
     else:
         q_matrix = working.q_matrix
         b, m_packed = working.b, resolve(psis[0], working.a)[0]

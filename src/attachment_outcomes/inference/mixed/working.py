@@ -18,12 +18,12 @@ from attachment_outcomes.inference.design import tied_columns
 from attachment_outcomes.inference.mixed.likelihood import (
     Lowest,
     Problem,
-    Upper,
     pack,
     parent_sums,
     places,
     products,
     triangle,
+    upper,
 )
 from attachment_outcomes.inference.mixed.moments import Moments
 
@@ -156,7 +156,7 @@ def working(moments: Moments) -> Working:
     back = fixed.back @ np.linalg.inv(root) * unit[-1]
     return Working(
         problem=Problem(
-            lowest, tuple(Upper(e, s) for e, s in zip(es[1:], starts[1:], strict=True)), p, m, int(standard.n.sum()),
+            lowest, tuple(upper(e, s) for e, s in zip(es[1:], starts[1:], strict=True)), p, m, int(standard.n.sum()),
             2 * float(np.log(np.diag(root)).sum()) + fixed.log_det, lowest.blocks(),
         ),
         labels=labels, parents=parents, es=es, further=further, standard=standard, q_matrix=q_matrix, a=a, b=b, beta_back=back,
