@@ -110,7 +110,7 @@ equivalence <- list(
   paired = one_sided(hours[[2]], hours[[1]], paired = TRUE, low = -1.5, high = 2.5),
   welch = one_sided(petal$versicolor, petal$virginica[1:30], low = -.4, high = .3),
   welch_narrow = one_sided(petal$versicolor, petal$virginica[1:30], low = -.1, high = .1, alpha = .025),
-  share = score(52, 110, .35, .6, .5), share_undecided = score(9, 20, .3, .6, .4, alpha = .1)
+  share = score(52, 110, .35, .6, .5), share_undecided = score(9, 20, .35, .55, .4, alpha = .1)
 )
 
 # --- Rubin's rules: mice's nhanes, five imputations.
