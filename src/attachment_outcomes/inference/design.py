@@ -30,11 +30,24 @@ class CompleteRows:
 
 
 @dataclass(frozen=True, slots=True)
+class Columns:
+    """How a formula makes its matrices: the engine's ``spec``, the fixed effects' ``names``, and, where every column is a
+    numeric column of the data or a product of such, which (``plain``): those need no engine, which small fits feel.
+    """
+
+    spec: Any
+    names: tuple[str, ...]
+    plain: tuple[tuple[str, ...], ...] | None
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Design:
     """Outcome and fixed effects as matrices.
 
     ``y`` (n,) the outcome; ``x`` (n, p) the fixed effects' columns, named by ``names``; ``rows`` the (n) rows used, in the
-    order of the data; ``n_excluded`` how many had a missing value; ``spec`` makes ``x`` for other rows (:func:`design_of`).
+    order of the data; ``n_excluded`` how many had a missing value; ``spec`` makes
+    ``x`` for other rows (:func:`design_of`).
     """
 
     y: Numbers
@@ -42,7 +55,7 @@ class Design:
     names: list[str]
     rows: pd.DataFrame
     n_excluded: int
-    spec: Any
+    spec: Columns
 
 
 def complete_rows(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (), as_is: Sequence[str] = ()) -> CompleteRows:
@@ -95,6 +108,23 @@ def _names(formula: str) -> list[str]:
     return re.findall(r"[A-Za-z_]\w*|(?<=[\"'`])[^\"'`]+(?=[\"'`])", formula)
 
 
+def _columns(spec: Any, numeric: Iterable[str]) -> Columns:
+    known = set(numeric)
+
+    def looked_up(term: Any) -> tuple[str, ...] | None:
+        factors = [(f.expr, f.eval_method.value) for f in term.factors]
+        if factors == [("1", "literal")]:
+            return ()
+        return tuple(e for e, _ in factors) if all(how == "lookup" and e in known for e, how in factors) else None
+
+    names = tuple(spec.rhs.column_names)
+    terms = [looked_up(term) for term in spec.rhs.formula]
+    same_order = names == tuple("Intercept" if t == () else ":".join(t or ("",)) for t in terms)
+    (outcome,) = [looked_up(term) for term in spec.lhs.formula]
+    plain = tuple(t for t in terms if t is not None) if same_order and None not in terms else None
+    return Columns(spec, names, plain, outcome[0] if outcome and len(outcome) == 1 else None)
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A formula as read: ``formula`` for the engine, ``wanted`` the columns it needs, ``outcome`` what is left of ``~``."""
@@ -117,7 +147,9 @@ def parse(formula: str) -> Parsed:
         parsed = Formula(formula)
         wanted = sorted(str(v) for v in parsed.required_variables)
     except (FormulaicError, SyntaxError) as error:
-        raise StatisticsError(problem("model", f"cannot read the formula {formula!r}.", hint="e.g. 'score ~ weeks * arm'.")) from error
+        raise StatisticsError(
+            problem("model", f"cannot read the formula {formula!r}.", hint="e.g. 'score ~ weeks * arm'.")
+        ) from error
     if not hasattr(parsed, "lhs") or len(parsed.lhs) != 1:
         raise StatisticsError(problem("model", f"the formula {formula!r} needs one outcome left of '~'."))
     return Parsed(parsed, wanted, str(parsed.lhs[0]))
@@ -135,11 +167,13 @@ def check_levels(name: str, n: int) -> None:
     """Raise a StatisticsError if a categorical predictor has too many levels to be a fixed effect."""
     if n > MOST_LEVELS:
         hint = "name it among the groups, or make it a number."
-        raise StatisticsError(problem("model", f"{name!r} has {n} levels, more than {MOST_LEVELS}, so it is no fixed effect.", hint=hint))
+        raise StatisticsError(
+            problem("model", f"{name!r} has {n} levels, more than {MOST_LEVELS}, so it is no fixed effect.", hint=hint)
+        )
 
 
 @lru_cache(maxsize=128)
-def spec_of(formula: str, levels: tuple[tuple[str, tuple[Any, ...]], ...], numeric: tuple[str, ...]) -> Any:
+def columns_of(formula: str, levels: tuple[tuple[str, tuple[Any, ...]], ...], numeric: tuple[str, ...]) -> Columns:
     """Return how a formula makes its matrices, from the levels of its categorical columns and the names of its numeric ones.
 
     No data are needed, so that parts of a data set get the same columns; :func:`stateful` says where that is not so.
@@ -152,12 +186,13 @@ def spec_of(formula: str, levels: tuple[tuple[str, tuple[Any, ...]], ...], numer
     length = max([2, *(len(v) for _, v in levels)])
     made = {name: pd.Categorical([v[i % len(v)] for i in range(length)], categories=list(v)) for name, v in levels}
     frame = pd.DataFrame({**made, **{name: np.linspace(1.0, 2.0, length) for name in numeric}})
-    return _matrices(parse(formula).formula, frame, formula).model_spec
+    return _columns(_matrices(parse(formula).formula, frame, formula).model_spec, numeric)
 
 
-def stateful(spec: Any, levels: Mapping[str, Sequence[Any]]) -> bool:
+def stateful(columns: Columns, levels: Mapping[str, Sequence[Any]]) -> bool:
     """Tell whether a formula's columns depend on all the data: ``center``, ``scale``, ``poly``, splines, ``C`` of a number."""
     known = [list(v) for v in levels.values()]
+    spec = columns.spec
     found = [state.get("categories") for _, state in spec.rhs.encoder_state.values()]
     unknown = any(c is not None and list(c) not in known for c in found)
     return bool(unknown or spec.lhs.transform_state or spec.rhs.transform_state)
@@ -172,7 +207,7 @@ def _matrices(parsed: Any, rows: pd.DataFrame, formula: str) -> Any:
         raise StatisticsError(problem("model", f"cannot make the columns of {formula!r}.", hint=hint)) from error
 
 
-def matrices(spec: Any, rows: pd.DataFrame) -> tuple[Numbers, Numbers]:
+def matrices(columns: Columns, rows: pd.DataFrame) -> tuple[Numbers, Numbers]:
     """Return outcome (n,) and fixed effects (n, p) of complete rows.
 
     Raises
@@ -180,14 +215,22 @@ def matrices(spec: Any, rows: pd.DataFrame) -> tuple[Numbers, Numbers]:
     StatisticsError
         If the outcome is not one numeric column, or a function in the formula makes missing or infinite values.
     """
-    both = _matrices(spec, rows, str(spec.rhs.formula))
+    if columns.plain is not None and columns.outcome is not None:
+        found = np.ones((len(rows), len(columns.plain)))
+        for j, factors in enumerate(columns.plain):
+            for name in factors:
+                found[:, j] *= rows[name].to_numpy(dtype=float)
+        return rows[columns.outcome].to_numpy(dtype=float), found
+    both = _matrices(columns.spec, rows, str(columns.spec.rhs.formula))
     y, x = both.lhs.to_numpy(dtype=float), both.rhs.to_numpy(dtype=float)
     if y.shape[1] != 1:
         raise StatisticsError(problem("model", "the outcome is not one numeric column.", hint="code it as a number."))
     bad = ~(np.isfinite(y[:, 0]) & np.isfinite(x).all(axis=1))
     if bad.any():
         hint = "e.g. the logarithm of a negative number."
-        raise StatisticsError(problem("model", f"the formula makes missing or infinite values in {int(bad.sum())} rows.", hint=hint))
+        raise StatisticsError(
+            problem("model", f"the formula makes missing or infinite values in {int(bad.sum())} rows.", hint=hint)
+        )
     return y[:, 0], x
 
 
@@ -235,13 +278,14 @@ def build_design(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (),
     used = complete_rows(formula, data, extra=extra, as_is=as_is)
     if not len(used.rows):
         raise StatisticsError(problem("model", "no row has a value in every column used."))
-    categories(used.rows, parsed.wanted)
+    known = categories(used.rows, parsed.wanted)
     spec = _matrices(parsed.formula, used.rows, formula).model_spec
-    y, x = matrices(spec, used.rows)
-    return Design(y, x, list(spec.rhs.column_names), used.rows, used.n_excluded, spec)
+    columns = _columns(spec, [name for name in parsed.wanted if name not in known])
+    y, x = matrices(columns, used.rows)
+    return Design(y, x, list(columns.names), used.rows, used.n_excluded, columns)
 
 
-def design_of(spec: Any, new: pd.DataFrame) -> Numbers:
+def design_of(columns: Columns, new: pd.DataFrame) -> Numbers:
     """Return the fixed effects' columns for other rows, which need the predictors only.
 
     Raises
@@ -249,6 +293,7 @@ def design_of(spec: Any, new: pd.DataFrame) -> Numbers:
     StatisticsError
         If a predictor is absent or missing, or has a level that the model does not know.
     """
+    spec = columns.spec
     wanted = sorted(str(v) for v in spec.rhs.required_variables)
     if not wanted:
         return np.ones((len(new), len(spec.rhs.column_names)))

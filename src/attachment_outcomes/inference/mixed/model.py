@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError, did_you_mean, problem
-from attachment_outcomes.inference.design import design_of, spec_of
+from attachment_outcomes.inference.design import columns_of, design_of
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.mixed.moments import Moments
 from attachment_outcomes.inference.mixed.posterior import Known, posterior
@@ -182,7 +182,7 @@ class MixedFit:
         recipe = self.moments.recipe
         spec = self.moments.spec
         if spec is None:
-            spec = spec_of(recipe.formula, tuple((k, tuple(v)) for k, v in sorted(recipe.levels.items())), recipe.numeric)
+            spec = columns_of(recipe.formula, tuple((k, tuple(v)) for k, v in sorted(recipe.levels.items())), recipe.numeric)
         x = design_of(spec, new)
         if not known:
             pieces = self.uncertainty

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.files import atomic
+from attachment_outcomes.inference.design import Columns
 from attachment_outcomes.inference.mixed.likelihood import triangle
 
 Numbers = NDArray[np.float64]
@@ -64,7 +65,7 @@ class Moments:
     scatter: Numbers
     n_excluded: int
     n_passes: int = 1
-    spec: Any = None
+    spec: Columns | None = None
 
     def save(self, path: str | Path) -> None:
         """Write to a Parquet file, a row a person; read it with :func:`load_moments`."""

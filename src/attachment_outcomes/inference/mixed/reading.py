@@ -75,7 +75,7 @@ def moments_of(
         raise StatisticsError(problem(PLACE, f"the random slope's column {unknown[0]!r} is not numeric."))
     numeric = tuple(c for c in parsed.wanted if c not in known)
     key = tuple((name, tuple(values)) for name, values in sorted(known.items()))
-    spec = design.spec_of(formula, key, numeric)
+    spec = design.columns_of(formula, key, numeric)
     whole = design.stateful(spec, known)
     if whole:
         if isinstance(source, _File):
@@ -116,11 +116,11 @@ def _recipe(
     outcome: str,
     groups: list[str],
     slopes: tuple[tuple[str, ...], ...],
-    spec: Any,
+    spec: design.Columns,
     levels: Mapping[str, Sequence[Any]],
     numeric: tuple[str, ...],
 ) -> Recipe:
-    fixed = tuple(spec.rhs.column_names)
+    fixed = spec.names
     if not fixed:
         raise StatisticsError(problem(PLACE, f"{formula!r} has no fixed effect.", hint="'score ~ 1' has the mean."))
     varying = [name for name in fixed if name != CONSTANT]
