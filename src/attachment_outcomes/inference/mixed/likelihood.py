@@ -28,56 +28,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Numbers = NDArray[np.float64]
-Positions = NDArray[np.intp]
-Packed = NDArray[Any]  # real, or complex where a derivative is taken by a complex step
+from attachment_outcomes.inference.mixed.resolve import (
+    Numbers,
+    Packed,
+    Positions,
+    by_psi,
+    expected,
+    pack,
+    places,
+    resolve,
+    triangle,
+    twice,
+    unpack,
+    with_area,
+)
+
 BLOCK = 8192  # cells at a time: what a block touches stays in the processor's cache
-
-
-@cache
-def triangle(size: int) -> tuple[Positions, Positions]:
-    """Return the rows and columns of a packed symmetric matrix's entries."""
-    rows, columns = np.triu_indices(size)
-    return rows, columns
-
-
-@cache
-def lower(size: int) -> tuple[Positions, Positions]:
-    """Return the rows and columns of a lower triangle's entries, row by row."""
-    rows, columns = np.tril_indices(size)
-    return rows, columns
-
-
-@cache
-def places(size: int) -> Positions:
-    """Return where each entry of a full symmetric matrix lies in its packed form."""
-    rows, columns = triangle(size)
-    where = np.empty((size, size), dtype=np.intp)
-    where[rows, columns] = where[columns, rows] = np.arange(len(rows))
-    return where
-
-
-@cache
-def twice(size: int) -> Numbers:
-    """Return 2 for a packed matrix's entries that stand for two, 1 for the diagonal."""
-    rows, columns = triangle(size)
-    return np.where(rows == columns, 1.0, 2.0)
-
-
-def pack(full: Packed) -> Packed:
-    """Return the upper triangles of (size, size, …) matrices as (entries, …)."""
-    return full[triangle(full.shape[0])]
-
-
-def unpack(packed: Packed, size: int) -> Packed:
-    """Return (entries, …) as full matrices (size, size, …)."""
-    return np.asarray(packed[places(size)])
 
 
 def products(b: Packed) -> Packed:
@@ -93,30 +63,6 @@ def products(b: Packed) -> Packed:
     return found
 
 
-def resolve(psi: Packed, a: Packed) -> tuple[Packed, Packed]:
-    r"""Return :math:`M = (\Psi^{-1} + A)^{-1}`, packed, and :math:`\log\det(I + A\Psi)`, for packed A (entries, units).
-
-    Closed forms for one and two random effects; they hold for a singular Psi, and nothing in them is subtracted that the sum
-    could lose.
-    """
-    q = psi.shape[0]
-    if q == 1:
-        det = 1 + psi[0, 0] * a[0]
-        return np.asarray(psi[0, 0] / det[None]), np.log(det)
-    if q == 2:
-        (p11, p12), (_, p22) = psi
-        area = p11 * p22 - p12 * p12
-        det = 1 + p11 * a[0] + 2 * p12 * a[1] + p22 * a[2] + area * (a[0] * a[2] - a[1] * a[1])
-        found = np.empty_like(det, shape=a.shape)
-        found[0], found[1], found[2] = p11 + area * a[2], p12 - area * a[1], p22 + area * a[0]
-        found /= det
-        return found, np.log(det)
-    stacked = np.moveaxis(unpack(a, q), -1, 0)
-    inner = np.eye(q) + psi @ stacked
-    solved = np.linalg.solve(inner, np.broadcast_to(psi, stacked.shape))
-    return pack(np.asarray(np.moveaxis(solved, 0, -1))), np.log(np.linalg.det(inner))
-
-
 def parent_sums(values: Packed, starts: Positions) -> Packed:
     """Return the sums of consecutive units (…, units) by parent, whose first units are given."""
     if len(starts) == 1:
@@ -128,9 +74,9 @@ def parent_sums(values: Packed, starts: Positions) -> Packed:
 class Lowest:
     """The lowest level, pooled into cells: units of one parent with one design.
 
-    ``a`` (entries, designs) packed A; ``size`` (designs,) how many units have it; ``design`` (cells,) each cell's; ``s``
-    (entries of q × q, entries of m × m, cells) products of B, summed over the cell's units; ``parent`` (cells,) ascending;
-    ``base`` (entries, parents) sums of D over the parents' units.
+    ``a`` (entries, designs) packed A (:func:`with_area`); ``size`` (designs,) how many units have it; ``design`` (cells,) each
+    cell's; ``s`` (entries of q × q, entries of m × m, cells) products of B, summed over the cell's units; ``parent`` (cells,)
+    ascending; ``base`` (entries, parents) sums of D over the parents' units.
     """
 
     a: Numbers
@@ -207,12 +153,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Eliminated:
-    """A level above: each unit's D (packed), B (r, m, units), A and M (packed)."""
+    """A level above: each unit's D (packed), B (r, m, units), A, M (packed) and det(I + AΨ)."""
 
     d: Packed
     b: Packed
     a: Packed
     m: Packed
+    det: Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,18 +168,20 @@ class Evaluation:
 
     log_det: Any  # of V/σ²
     top: Packed  # (m, m) cross products, all levels eliminated
-    m_lowest: Packed
+    psis: list[Packed]
+    lowest: tuple[Packed, Packed]  # M and det
     uppers: list[Eliminated]
 
 
 def evaluate(problem: Problem, psis: list[Packed]) -> Evaluation:
     """Eliminate every level, lowest first, at relative covariance matrices Ψ (lowest first)."""
     lowest = problem.lowest
-    m_packed = np.empty_like(lowest.a, dtype=psis[0].dtype)
+    m_packed = np.empty_like(lowest.base, dtype=psis[0].dtype, shape=(len(lowest.s), lowest.a.shape[1]))
+    det = np.empty_like(m_packed, shape=lowest.a.shape[1])
     total: Any = 0.0
     for designs in lowest.design_blocks():
-        m_packed[:, designs], log_det = resolve(psis[0], lowest.a[:, designs])
-        total = total + log_det @ lowest.size[designs]
+        m_packed[:, designs], det[designs] = resolve(psis[0], lowest.a[:, designs])
+        total = total + np.log(det[designs]) @ lowest.size[designs]
     d = lowest.base.astype(m_packed.dtype, copy=True)
     for cells, parents, first in problem.blocks:
         part = np.einsum("an,atn->tn", m_packed[:, lowest.design[cells]], lowest.s[:, :, cells])
@@ -240,16 +189,16 @@ def evaluate(problem: Problem, psis: list[Packed]) -> Evaluation:
     kept = []
     for above, psi in zip(problem.uppers, psis[1:], strict=True):
         r, n = above.e.shape[1], d.shape[1]
-        b, a = (above.to_b @ d).reshape(r, problem.m, n), above.to_a @ d
-        m_above, log_det = resolve(psi, a)
-        total = total + log_det.sum()
-        kept.append(Eliminated(d, b, a, m_above))
+        b, a = (above.to_b @ d).reshape(r, problem.m, n), with_area(above.to_a @ d, r)
+        m_above, det_above = resolve(psi, a)
+        total = total + np.log(det_above).sum()
+        kept.append(Eliminated(d, b, a, m_above, det_above))
         if len(above.starts) == 1:  # the top: one matrix product over all its units
             lines = b.transpose(1, 0, 2).reshape(problem.m, -1)
             gain = np.einsum("abn,bjn->jan", unpack(m_above, r), b).reshape(problem.m, -1)
-            return Evaluation(total, unpack(d.sum(axis=1), problem.m) - lines @ gain.T, m_packed, kept)
+            return Evaluation(total, unpack(d.sum(axis=1), problem.m) - lines @ gain.T, psis, (m_packed, det), kept)
         d = parent_sums(d - np.einsum("an,atn->tn", m_above, products(b)), above.starts)
-    return Evaluation(total, unpack(d[:, 0], problem.m), m_packed, kept)
+    return Evaluation(total, unpack(d[:, 0], problem.m), psis, (m_packed, det), kept)
 
 
 def gradient(problem: Problem, at: Evaluation, adjoint: Numbers) -> list[Numbers]:
@@ -257,7 +206,7 @@ def gradient(problem: Problem, at: Evaluation, adjoint: Numbers) -> list[Numbers
     m = problem.m
     g = pack(adjoint)[:, None]
     found: list[Numbers] = []
-    for above, units in zip(reversed(problem.uppers), reversed(at.uppers), strict=True):
+    for above, units, psi in zip(reversed(problem.uppers), reversed(at.uppers), reversed(at.psis), strict=False):
         r, _, n = units.b.shape
         mixed = unpack(units.m, r)
         if g.shape[1] == 1:
@@ -266,43 +215,40 @@ def gradient(problem: Problem, at: Evaluation, adjoint: Numbers) -> list[Numbers
             g = g[:, above.parent(n)]
             gb = np.einsum("ajn,jkn->akn", units.b, unpack(g, m))
         k = np.einsum("ajn,cjn->acn", gb, units.b)
-        found.append(_by_psi(unpack(units.a, r), mixed, k, np.ones(n)))
+        found.append(by_psi(psi, units.a, units.m, units.det, pack(k), np.ones(n)))
         gain = np.einsum("abn,bkn->akn", mixed, gb).reshape(r * m, n)
         inner = np.einsum("abn,bcn->acn", np.einsum("abn,bcn->acn", mixed, k), mixed)
         g = g - above.from_b @ gain + above.from_a @ (units.m + pack(inner))
-    found.append(_lowest_gradient(problem, at.m_lowest, g))
+    found.append(_lowest_gradient(problem, at, g))
     return found[::-1]
 
 
-def _lowest_gradient(problem: Problem, m_packed: Numbers, g: Numbers) -> Numbers:
+def _lowest_gradient(problem: Problem, at: Evaluation, g: Numbers) -> Numbers:
     """Return the derivative by the lowest Ψ, from the derivatives g (entries, parents) by the parents' cross products."""
     lowest, q = problem.lowest, problem.lowest.q
     weighted = g * twice(problem.m)[:, None]
-    shared = g.shape[1] == 1
-    k = np.empty((len(lowest.a), len(lowest.parent)))
+    k = np.empty((len(lowest.s), len(lowest.parent)))
     for cells, _, _ in problem.blocks:
-        if shared:
+        if g.shape[1] == 1:
             k[:, cells] = weighted[:, 0] @ lowest.s[:, :, cells]
         else:
             k[:, cells] = np.einsum("tn,atn->an", weighted[:, lowest.parent[cells]], lowest.s[:, :, cells])
     if lowest.a.shape[1] < len(lowest.parent):
         k = np.stack([np.bincount(lowest.design, weights=row, minlength=lowest.a.shape[1]) for row in k])
     k /= twice(q)[:, None]
-    found = np.zeros((q, q))
-    for designs in lowest.design_blocks():
-        a, mixed, inner = (unpack(values[:, designs], q) for values in (lowest.a, m_packed, k))
-        found += _by_psi(a, mixed, inner, lowest.size[designs])
+    m_packed, det = at.lowest
+    parts = (by_psi(at.psis[0], lowest.a[:, d], m_packed[:, d], det[d], k[:, d], lowest.size[d]) for d in lowest.design_blocks())
+    return np.asarray(sum(parts))
+
+
+def information(problem: Problem, at: Evaluation) -> list[tuple[Numbers, Numbers]]:
+    """Return each level's expected second derivatives (:func:`expected`), those across levels left out."""
+    lowest = problem.lowest
+    parts = [expected(lowest.a[:, d], at.lowest[0][:, d], lowest.size[d], lowest.q) for d in lowest.design_blocks()]
+    found = [(np.asarray(sum(p[0] for p in parts)), np.asarray(sum(p[1] for p in parts)))]
+    for above, units in zip(problem.uppers, at.uppers, strict=True):
+        found.append(expected(units.a, units.m, np.ones(units.a.shape[1]), above.e.shape[1]))
     return found
-
-
-def _by_psi(a: Numbers, mixed: Numbers, k: Numbers, size: Numbers) -> Numbers:
-    """Return the sum over units of PA (times how many there are of each) less that of PKP', for full (q, q, units) matrices."""
-    q = len(a)
-    p = -np.einsum("abn,bcn->acn", a, mixed)
-    p[np.arange(q), np.arange(q)] += 1.0
-    straight = np.einsum("abn,bcn->acn", p, a).reshape(q * q, -1) @ size
-    pk = np.einsum("abn,bcn->acn", p, k)
-    return np.asarray(straight.reshape(q, q) - pk.reshape(q, -1) @ p.reshape(q, -1).T)
 
 
 @dataclass(frozen=True, slots=True)

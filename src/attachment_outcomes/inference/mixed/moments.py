@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.files import atomic
 from attachment_outcomes.inference.design import Columns
-from attachment_outcomes.inference.mixed.likelihood import triangle
+from attachment_outcomes.inference.mixed.resolve import triangle
 
 Numbers = NDArray[np.float64]
 KEY = b"attachment_outcomes.moments"

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attachment_outcomes.inference.mixed.likelihood import evaluate, resolve, unpack
+from attachment_outcomes.inference.mixed.likelihood import evaluate
+from attachment_outcomes.inference.mixed.resolve import resolve, unpack
 from attachment_outcomes.inference.mixed.working import Working
 
 Numbers = NDArray[np.float64]

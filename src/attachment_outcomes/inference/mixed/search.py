@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from attachment_outcomes.inference.mixed.likelihood import (
     Evaluation,
@@ -23,22 +22,25 @@ from attachment_outcomes.inference.mixed.likelihood import (
     deviance,
     evaluate,
     gradient,
-    lower,
+    information,
     solve_top,
 )
+from attachment_outcomes.inference.mixed.resolve import lower
 
 Numbers = NDArray[np.float64]
 START = 0.6  # standard deviation of random effects beside the residual's: the order seen in psychotherapy scores
 ZERO = 1e-3  # diagonals below are tried at zero
 NO_WORSE = 1e-9  # of the deviance
-DECREMENT = 1e-6  # of the deviance that one more Newton step would win: below, the search has ended
+ROUGH = 1e-4  # of the deviance that one more step would win: below, second derivatives are worth taking
+DECREMENT = 1e-11  # below, another exact Newton step moves nothing that is reported
+CONVERGED = 1e-6  # a search that ends above has not ended at an optimum
 SLOPE = 1e-3  # of the deviance by a relative variance at zero; less negative counts as not falling
 ROUNDS = 4
 FAR = 0.5  # a Newton step longer than this is not a polish
 RISE = 0.01  # relative variance of a step away from zero
 SINGULAR = 1e-4  # least singular value of a factor, as lme4 takes for its diagonal
 STEP = 1e-5  # of differences of gradients, beside parameters of order one: second derivatives to five digits
-DONE = 1e-9  # a shorter Newton step moves nothing that is reported
+STEPS, SHORTEST, POLISHES = 200, 1e-8, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,25 +144,11 @@ class Optimum:
 
 
 def optimum(search: Search) -> Optimum:
-    """Search, put variances of zero at zero, take a Newton step, and check."""
+    """Search, put variances of zero at zero, polish with exact second derivatives, and check."""
     on_diagonal = diagonal(search.sizes)
-    bounds = [(0.0 if d else None, None) for d in on_diagonal]
     theta = np.where(on_diagonal, START, 0.0)
-
-    last: Point | None = None
-
-    def value(at: Numbers) -> tuple[float, Numbers]:
-        nonlocal last
-        last = search.at(at.copy())
-        return last.deviance, last.by_theta
-
     for _ in range(ROUNDS):
-        found = minimize(
-            value, theta, jac=True, method="L-BFGS-B", bounds=bounds,
-            options={"ftol": 1e-13, "gtol": 1e-6 * np.sqrt(search.problem.n), "maxiter": 200},
-        )  # fmt: skip
-        here = last if last is not None and (last.theta == found.x).all() else search.at(np.asarray(found.x))
-        here = _zeros(search, here, on_diagonal)
+        here = _zeros(search, _descend(search, theta), on_diagonal)
         risen = _larger(search, here)
         if risen is None:
             break
@@ -168,16 +156,67 @@ def optimum(search: Search) -> Optimum:
     free = ~(on_diagonal & (here.theta == 0))
     bend = curvature(search, here, free)
     inverse = np.linalg.pinv(bend.profiled, rcond=1e-10, hermitian=True)
-    step = -inverse @ (here.by_theta * free)
-    if DONE < np.abs(step).max(initial=0.0) < FAR:
-        moved = here.theta + step
-        there = search.at(np.where(on_diagonal, np.maximum(moved, 0.0), moved))
-        if there.deviance <= here.deviance + NO_WORSE:
-            here = there
-    left = here.by_theta * free
-    converged = risen is None and float(left @ inverse @ left) < DECREMENT
+    for _ in range(POLISHES):
+        step = -inverse @ (here.by_theta * free)
+        left = -float(here.by_theta @ step)
+        if abs(left) < DECREMENT or np.abs(step).max() > FAR:
+            break
+        there = search.at(here.theta + step)
+        if there.deviance > here.deviance + NO_WORSE:
+            break
+        here = there
+    left = -float(here.by_theta * free @ (-inverse @ (here.by_theta * free)))
     singular = any(np.linalg.svd(f, compute_uv=False).min() < SINGULAR for f in factors(here.theta, search.sizes))
+    converged = risen is None and abs(left) < CONVERGED
     return Optimum(here.theta, here.deviance, here.top.rss / search.residual_df, here.top, bend, converged, singular)
+
+
+def _descend(search: Search, theta: Numbers) -> Point:
+    """Go downhill by Fisher scoring: steps from the expected second derivatives, shortened where they go too far.
+
+    The deviance depends on a factor only through ΛΛ', so diagonals may change sign on the way; they are turned back at the end.
+    """
+    here = search.at(theta)
+    for _ in range(STEPS):
+        step = -np.linalg.solve(_expected(search, here), here.by_theta)
+        slope = float(here.by_theta @ step)
+        if -slope < ROUGH:
+            break
+        length = 1.0
+        there = search.at(here.theta + step)
+        while not there.deviance <= here.deviance + 1e-4 * length * slope and length > SHORTEST:
+            # The minimum of the parabola through both values and the slope, within reason.
+            rise = there.deviance - here.deviance - length * slope
+            length *= min(max(-slope * length / (2 * rise) if np.isfinite(rise) else 0.1, 0.1), 0.5)
+            there = search.at(here.theta + length * step)
+        if there.deviance > here.deviance:
+            break
+        here = there
+    roots = factors(here.theta, search.sizes)
+    signs = [np.where(np.diag(f) < 0, -1.0, 1.0) for f in roots]
+    if all((s > 0).all() for s in signs):
+        return here
+    return search.at(np.concatenate([(f * s)[lower(len(f))] for f, s in zip(roots, signs, strict=True)]))
+
+
+def _expected(search: Search, at: Point) -> Numbers:
+    """Return the expected second derivatives by theta with σ² at its best, those across levels left out."""
+    k = len(at.theta)
+    found, cross, start = np.zeros((k, k)), np.zeros(k), 0
+    for factor, (pairs, with_sigma) in zip(
+        factors(at.theta, search.sizes), information(search.problem, at.evaluation), strict=True
+    ):
+        q, (rows, columns) = len(factor), lower(len(factor))
+        moves = np.zeros((q, q, len(rows)))  # of Ψ by each entry of the factor
+        for e, (i, j) in enumerate(zip(rows, columns, strict=True)):
+            moves[i, :, e] += factor[:, j]
+            moves[:, i, e] += factor[:, j]
+        flat = moves.reshape(q * q, -1)
+        part = slice(start, start + len(rows))
+        found[part, part], cross[part] = flat.T @ pairs @ flat, flat.T @ with_sigma
+        start += len(rows)
+    found -= np.outer(cross, cross) / search.residual_df
+    return found + 1e-6 * float(np.trace(found)) * np.eye(k)
 
 
 def _zeros(search: Search, here: Point, on_diagonal: NDArray[np.bool_]) -> Point:

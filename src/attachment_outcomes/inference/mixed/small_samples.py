@@ -24,7 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attachment_outcomes.inference.mixed.likelihood import Packed, evaluate, pack, places, products, resolve, unpack
+from attachment_outcomes.inference.mixed.likelihood import evaluate, products
+from attachment_outcomes.inference.mixed.resolve import Packed, pack, places, resolve, unpack
 from attachment_outcomes.inference.mixed.search import Curvature
 from attachment_outcomes.inference.mixed.working import Working
 

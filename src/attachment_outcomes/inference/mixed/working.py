@@ -15,17 +15,9 @@ from numpy.typing import NDArray
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.design import tied_columns
-from attachment_outcomes.inference.mixed.likelihood import (
-    Lowest,
-    Problem,
-    pack,
-    parent_sums,
-    places,
-    products,
-    triangle,
-    upper,
-)
+from attachment_outcomes.inference.mixed.likelihood import Lowest, Problem, parent_sums, products, upper
 from attachment_outcomes.inference.mixed.moments import Moments
+from attachment_outcomes.inference.mixed.resolve import pack, places, triangle, with_area
 
 Numbers = NDArray[np.float64]
 Positions = NDArray[np.intp]
@@ -147,12 +139,13 @@ def working(moments: Moments) -> Working:
 
     es = tuple(np.column_stack([placed(c) for c in level]) for level in columns)
     rows = standard.rows(columns[0])
-    a, b = pack(rows[:, columns[0]]), np.tensordot(rows, q_matrix, axes=([1], [0])).transpose(0, 2, 1)
+    q = len(columns[0])
+    a, b = with_area(pack(rows[:, columns[0]]), q), np.tensordot(rows, q_matrix, axes=([1], [0])).transpose(0, 2, 1)
     starts = [np.flatnonzero(np.diff(parent, prepend=-1)) for parent in parents]
     starts.append(np.zeros(1, dtype=np.intp))
     parent = parents[0] if parents else np.zeros(len(moments.n), dtype=np.intp)
     base = pack(np.einsum("ki,kln,lj->ijn", q_matrix, standard.sums(starts[0]), q_matrix, optimize=True))
-    lowest = _pooled(a, np.ascontiguousarray(b), parent, base, len(columns[0]))
+    lowest = _pooled(a, np.ascontiguousarray(b), parent, base, q)
     back = fixed.back @ np.linalg.inv(root) * unit[-1]
     return Working(
         problem=Problem(
