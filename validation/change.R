@@ -2,6 +2,7 @@
 source("validation/reference.R")
 suppressPackageStartupMessages({
   library(lme4)
+  library(lmerTest)
   library(metafor)
   library(splines)
 })
@@ -120,12 +121,14 @@ occasions <- data.frame(week = seq(0, 65, 13))
 basis <- model.matrix(~ ns(week, knots = c(26, 39), Boundary.knots = c(0, 65)), occasions)
 V <- as.matrix(vcov(curve))
 last <- basis[6, ] - basis[1, ]
+satterthwaite <- apply(basis, 1, function(l) contest1D(curve, l)$df)
 growth <- list(
+  df = unname(satterthwaite), change_df = contest1D(curve, last)$df,
   predicted = unname(drop(basis %*% fixef(curve))), se = unname(sqrt(diag(basis %*% V %*% t(basis)))),
   change_to_end = sum(last * fixef(curve)), change_to_end_se = sqrt(drop(t(last) %*% V %*% last))
 )
 
 write_reference(
-  "change_reference", "formulas written out; t.test(paired), metafor::escalc(SMCRH), lm, glm, lme4::lmer, splines::ns",
+  "change_reference", "formulas written out; t.test(paired), metafor::escalc(SMCRH), lm, glm, lme4::lmer, lmerTest::contest1D, splines::ns",
   list(reliable = reliable, effects = effects, regression = regression, mixed = mixed, growth = growth)
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import norm
+from scipy.stats import t as student
 
 from attachment_outcomes.change import growth_curve
 
@@ -57,8 +57,9 @@ def test_curve_matches_lme4_with_a_natural_spline(root: Path) -> None:
     found = growth_curve(data, outcome="x", time_unit="week", end=65.0)
     np.testing.assert_allclose(found.curve["predicted"], ref["predicted"], rtol=1e-5)
     half = (found.curve["ci_high"] - found.curve["ci_low"]) / 2
-    np.testing.assert_allclose(half, norm.ppf(0.975) * np.array(ref["se"]), rtol=1e-4)
+    np.testing.assert_allclose(half, student.ppf(0.975, ref["df"]) * np.array(ref["se"]), rtol=1e-4)
     (change,) = (r for r in found.estimates if r.estimand == "change_to_end")
+    assert (change.ci_high - change.estimate) / change.std_error == pytest.approx(student.ppf(0.975, ref["change_df"]), rel=1e-4)
     assert (change.estimate, change.std_error) == pytest.approx((ref["change_to_end"], ref["change_to_end_se"]), rel=1e-4)
 
 

@@ -82,24 +82,32 @@ def complete_rows(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = ()
         raise StatisticsError(problem("model", f"no column {absent[0]!r}.{did_you_mean(absent[0], data.columns)}"))
     words = {*_names(formula), *extra}
     columns = [c for c in data.columns if c in words]
-    known = data[columns].notna()
-    for column in columns:
-        if len(data) and not known[column].any():
-            raise StatisticsError(problem("model", f"column {column!r} has no values.", hint="leave it out of the model."))
-    complete = known.all(axis=1)
-    rows = data[columns] if complete.all() else data.loc[complete, columns]
-    changes: dict[str, Any] = {}
+    complete = np.ones(len(data), dtype=bool)
+    kept: dict[str, Any] = {}
     for column in columns:  # the formula engine wants plain numpy numbers, not nullable ones
-        values = rows[column]
+        values: Any = data[column]
         if column not in as_is and pd.api.types.is_numeric_dtype(values):
-            changes[column] = values.to_numpy(dtype=float)
-            infinite = ~np.isfinite(changes[column])
-            if infinite.any():
-                where = f"column {column!r} has {int(infinite.sum())} infinite values"
-                raise StatisticsError(problem("model", f"{where}.", hint="look for a division by zero where it was made."))
-        elif isinstance(values.dtype, pd.CategoricalDtype):
-            changes[column] = values.cat.remove_unused_categories().reset_index(drop=True)
-    rows = rows.reset_index(drop=True).assign(**changes)
+            values = values.to_numpy(dtype=float, na_value=np.nan)
+            known = ~np.isnan(values)
+        else:
+            known = values.notna().to_numpy()
+        if len(data) and not known.any():
+            raise StatisticsError(problem("model", f"column {column!r} has no values.", hint="leave it out of the model."))
+        complete &= known
+        kept[column] = values
+    if not complete.all():
+        kept = {column: values[complete] for column, values in kept.items()}
+    for column, values in kept.items():
+        if isinstance(values, np.ndarray):
+            infinite = len(values) - int(np.isfinite(values).sum())
+            if infinite:
+                hint = "look for a division by zero where it was made."
+                raise StatisticsError(problem("model", f"column {column!r} has {infinite} infinite values.", hint=hint))
+        else:
+            if isinstance(values.dtype, pd.CategoricalDtype):
+                values = values.cat.remove_unused_categories()
+            kept[column] = values.reset_index(drop=True)
+    rows = pd.DataFrame(kept)
     return CompleteRows(rows, len(data) - len(rows))
 
 
