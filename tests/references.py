@@ -24,8 +24,8 @@ class Reference(dict[str, Any]):
         self.place, self.call, self.made = place, str(content.get("call", call)), made
         super().__init__({key: _part(value, f"{place}{key}", self.call, made) for key, value in content.items()})
 
-    def frame(self, key: str = "data") -> pd.DataFrame:
-        """Return a stored table; missing values are NaN."""
+    def frame(self, key: str) -> pd.DataFrame:
+        """Return a table stored by column; missing values are NaN."""
         return pd.DataFrame(dict(self[key]))
 
     def check(self, ours: Mapping[str, Any], *, rel: float = 0.0, abs: float = 0.0) -> None:
