@@ -163,6 +163,15 @@ pooled <- function(y, v) {
 alike <- pooled(c(.21, .18, .25, .2, .23), c(.02, .05, .01, .03, .04)) # closer together than their errors say: q is below 1
 apart <- pooled(c(.1, .62, .25, .9, -.2), c(.02, .05, .01, .03, .04))
 
+# Fisher scoring swings between two values here; metafor converges with halved steps.
+swinging <- list(
+  y = c(.1232, .2631, -.1441, .2043, .1733, .5202, .2343, .1376, .0028, .2760),
+  v = c(.1788, .1733, .0166, .1930, .1624, .1346, .1769, .1424, .1885, .0638)
+)
+swinging$plain <- tryCatch(rma(swinging$y, swinging$v)$tau2, error = function(e) conditionMessage(e))
+halved <- rma(swinging$y, swinging$v, control = c(tight, list(stepadj = .5)))
+swinging <- c(swinging, list(tau2 = halved$tau2, estimate = as.numeric(halved$beta), std_error = halved$se))
+
 write_reference(
   "inference_reference",
   paste(
@@ -172,6 +181,6 @@ write_reference(
   ),
   list(
     bootstrap = bootstrap, permutation = permutation, monte_carlo = monte_carlo, equivalence = equivalence,
-    imputation = imputation, multiplicity = multiplicity, pooling = list(alike = alike, apart = apart)
+    imputation = imputation, multiplicity = multiplicity, pooling = list(alike = alike, apart = apart, swinging = swinging)
   )
 )

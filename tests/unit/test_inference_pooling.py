@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from tests.references import load_reference
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.pooling import fisher_z, logit_proportion, pool
@@ -51,6 +52,36 @@ def test_cluster_robust_interval_agrees_with_metafor(reference, name):
     assert [found.ci_low, found.ci_high] == pytest.approx(case["robust"]["ci"], rel=R_DIGITS)
     assert found.p_value == pytest.approx(case["robust"]["p"], rel=1e-8)
     assert found.n_clusters == len(set(case["clusters"]))
+
+
+@pytest.mark.parametrize("name", ["alike", "apart"])
+def test_modified_hartung_knapp_and_higgins_prediction_agree_with_metafor(name):
+    case = load_reference("inference_reference")["pooling"][name]
+    found = pool(case["y"], case["v"], interval="hartung-knapp-modified", prediction="higgins")
+    plain = pool(case["y"], case["v"], prediction="higgins")
+    case.check(
+        {
+            "std_error": found.std_error, "ci": [found.ci_low, found.ci_high], "p": found.p_value,
+            "prediction": [plain.prediction_low, plain.prediction_high],
+            "prediction_adhoc": [found.prediction_low, found.prediction_high],
+        }, rel=R_DIGITS,
+    )  # fmt: skip
+    unmodified = pool(case["y"], case["v"], interval="hartung-knapp")
+    assert (unmodified.std_error < plain.std_error) == (name == "alike")
+    assert found.method == "random effects (REML) Hartung-Knapp, modified"
+
+
+def test_tau2_is_found_where_scoring_swings():
+    case = load_reference("inference_reference")["pooling"]["swinging"]
+    assert "did not converge" in case["plain"]
+    found = pool(case["y"], case["v"])
+    case.check({"tau2": found.tau2, "estimate": found.estimate, "std_error": found.std_error}, rel=R_DIGITS)
+
+
+def test_two_samples_have_no_higgins_interval():
+    found = pool([0.1, 0.4], [0.01, 0.02], prediction="higgins")
+    assert math.isnan(found.prediction_low)
+    assert "no prediction interval" in found.note
 
 
 def test_effects_agree_with_escalc(reference):
@@ -112,7 +143,9 @@ def test_effects_that_do_not_exist_are_missing():
         (([0.1, 0.2], [0.1, 0]), {}, "not above 0"),
         (([0.1, 0.2], [0.1, 0.1]), {"method": "REMl"}, "Did you mean 'REML'"),
         (([0.1, 0.2], [0.1, 0.1]), {"interval": "t"}, "allowed: z, hartung-knapp"),
+        (([0.1, 0.2], [0.1, 0.1]), {"prediction": "higins"}, "Did you mean 'higgins'"),
         (([0.1, 0.2], [0.1, 0.1]), {"clusters": ["a"]}, "one a sample"),
+        (([0.1, 0.2], [0.1, 0.1]), {"clusters": ["a", None]}, "none missing"),
         (([0.1, 0.2], [0.1, 0.1]), {"clusters": ["a", "a"]}, "2 or more"),
         (([0.1, 0.2], [0.1, 0.1]), {"ci_level": 1}, "ci_level"),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference import proportion
+from attachment_outcomes.inference.proportions import cluster_codes
 
 R_DIGITS = 1e-9
 
@@ -51,10 +52,21 @@ def test_one_cluster_is_said() -> None:
 def test_missing_events_and_empty_groups_are_refused() -> None:
     with pytest.raises(StatisticsError, match="neither true nor false"):
         proportion([1.0, np.nan])
+    with pytest.raises(StatisticsError, match="events are words"):
+        proportion(["yes", "no"])
     with pytest.raises(StatisticsError, match="at least one"):
         proportion([])
     with pytest.raises(StatisticsError, match="2 cluster labels"):
         proportion([1, 0, 1], clusters=["a", "b"])
+
+
+def test_missing_clusters_stand_alone_or_stop() -> None:
+    labels = ["b", None, "a", "b", np.nan]
+    assert cluster_codes(labels).tolist() == [0, 2, 1, 0, 3]
+    with pytest.raises(StatisticsError, match="2 of 5 units have no label"):
+        cluster_codes(labels, missing="refuse")
+    with pytest.raises(StatisticsError, match="found 5 labels for 4 units"):
+        cluster_codes(labels, n=4)
 
 
 def test_clustered_intervals_cover_where_plain_ones_do_not() -> None:
