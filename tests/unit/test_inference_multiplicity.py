@@ -8,12 +8,12 @@ import pytest
 from tests.references import load_reference
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.inference.multiplicity import ENGINE_NAMES, adjust, adjust_families
+from attachment_outcomes.inference.multiplicity import METHODS, adjust, adjust_families
 
 R_DIGITS = 1e-12
 
 
-@pytest.mark.parametrize("method", ENGINE_NAMES)
+@pytest.mark.parametrize("method", METHODS)
 def test_adjusted_p_values_agree_with_r(method):
     case = load_reference("inference_reference")["multiplicity"]
     case["adjusted"].check({method: adjust(np.array(case["p"], dtype=float), method=method)}, rel=R_DIGITS)

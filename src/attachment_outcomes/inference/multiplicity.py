@@ -15,19 +15,12 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from statsmodels.stats.multitest import multipletests
 
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 
 Method = Literal["holm", "hochberg", "bonferroni", "benjamini-hochberg", "benjamini-yekutieli"]
 
-ENGINE_NAMES = {
-    "holm": "holm",
-    "hochberg": "simes-hochberg",
-    "bonferroni": "bonferroni",
-    "benjamini-hochberg": "fdr_bh",
-    "benjamini-yekutieli": "fdr_by",
-}
+METHODS = ("holm", "hochberg", "bonferroni", "benjamini-hochberg", "benjamini-yekutieli")
 
 
 def adjust(p_values: ArrayLike, *, method: Method = "holm") -> NDArray[np.float64]:
@@ -56,16 +49,29 @@ def adjust(p_values: ArrayLike, *, method: Method = "holm") -> NDArray[np.float6
     Benjamini, Y., & Hochberg, Y. (1995). Journal of the Royal Statistical Society B, 57, 289-300.
     Benjamini, Y., & Yekutieli, D. (2001). Annals of Statistics, 29, 1165-1188.
     """
-    if method not in ENGINE_NAMES:
-        known = f"{', '.join(ENGINE_NAMES)}.{did_you_mean(method, ENGINE_NAMES)}"
+    if method not in METHODS:
+        known = f"{', '.join(METHODS)}.{did_you_mean(method, METHODS)}"
         raise StatisticsError(problem("multiplicity", f"found method {method!r}; allowed: {known}"))
     p = np.asarray(p_values, dtype=float)
     if p.ndim != 1 or (p < 0).any() or (p > 1).any():
         raise StatisticsError(problem("multiplicity", "p values must be one list of numbers from 0 to 1."))
-    made = ~np.isnan(p)
+    made = np.flatnonzero(~np.isnan(p))
+    order = made[np.argsort(p[made], kind="stable")]
+    m = len(order)
+    rank = np.arange(1, m + 1)
+    factor = {
+        "holm": m - rank + 1,
+        "hochberg": m - rank + 1,
+        "bonferroni": np.full(m, m),
+        "benjamini-hochberg": m / rank,
+        "benjamini-yekutieli": m / rank * (1 / rank).sum(),
+    }[method]
+    raised = factor * p[order]
+    # Step-down methods never fall below an easier test before them; the others are never above a harder one after them.
+    down = method in ("holm", "bonferroni")
+    kept = np.maximum.accumulate(raised) if down else np.minimum.accumulate(raised[::-1])[::-1]
     adjusted = np.full(p.shape, np.nan)
-    if made.any():
-        adjusted[made] = multipletests(p[made], method=ENGINE_NAMES[method])[1]
+    adjusted[order] = np.minimum(kept, 1.0)
     return adjusted
 
 
