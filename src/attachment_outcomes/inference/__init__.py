@@ -8,7 +8,7 @@ __getattr__, __dir__ = entry_points(
         "Estimate": "estimate",
         "adjusted_residuals": "agreement",
         "bowker": "agreement",
-        "compare": "attachment_outcomes.inference.mixed.compare",
+        "compare": "attachment_outcomes.inference.mixed.likelihood_ratio",
         "estimates_frame": "estimate",
         "fisher_z": "pooling",
         "kappa": "agreement",

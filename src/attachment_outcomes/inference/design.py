@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -153,7 +154,7 @@ def parse(formula: str) -> Parsed:
     """
     try:
         parsed = Formula(formula)
-        wanted = sorted(str(v) for v in parsed.required_variables)
+        wanted = sorted({str(v) for v in parsed.required_variables} | set(_called(parsed)))
     except (FormulaicError, SyntaxError) as error:
         raise StatisticsError(
             problem("model", f"cannot read the formula {formula!r}.", hint="e.g. 'score ~ weeks * arm'.")
@@ -161,6 +162,21 @@ def parse(formula: str) -> Parsed:
     if not hasattr(parsed, "lhs") or len(parsed.lhs) != 1:
         raise StatisticsError(problem("model", f"the formula {formula!r} needs one outcome left of '~'."))
     return Parsed(parsed, wanted, str(parsed.lhs[0]))
+
+
+def _called(parsed: Any) -> Iterator[str]:
+    """Yield the names inside function calls: the engine does not count those of its own functions (``scale(weeks)``)."""
+    factors = {f.expr for term in parsed.rhs for f in term.factors if f.eval_method.value == "python"}
+    for expression in factors:
+        try:
+            tree = ast.parse(expression, mode="eval")
+        except SyntaxError:  # quoted names, which the engine counts
+            continue
+        calls = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        owners = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        yield from (
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in calls and id(node) not in owners
+        )
 
 
 def check_columns(names: Iterable[str], columns: Iterable[str]) -> None:

@@ -5,10 +5,10 @@ from attachment_outcomes.registry import entry_points
 __getattr__, __dir__ = entry_points(
     __name__,
     {
-        "LikelihoodRatio": "compare",
+        "LikelihoodRatio": "likelihood_ratio",
         "MixedFit": "model",
         "Moments": "moments",
-        "compare": "compare",
+        "compare": "likelihood_ratio",
         "load_moments": "moments",
         "merge_moments": "moments",
         "mixed_model": "model",

@@ -69,7 +69,7 @@ def moments_of(
         _Table(formula, data, columns, names) if isinstance(data, pd.DataFrame) else _File(Path(data), columns, names)
     )
     known = dict(levels) if levels is not None else {}
-    known |= source.categories([c for c in parsed.wanted if c not in known])
+    known |= source.categories([c for c in dict.fromkeys([*parsed.wanted, *extra]) if c not in known])
     unknown = [c for c in extra if c in known]
     if unknown:
         raise StatisticsError(problem(PLACE, f"the random slope's column {unknown[0]!r} is not numeric."))
@@ -256,7 +256,7 @@ class _File:
     def _contiguous(self) -> bool:
         """Tell whether each person's rows already lie beside each other in the file."""
         heads, last = [], None
-        for batch in self.connection.execute(f"SELECT {_quoted(self.person)} AS who FROM complete").to_arrow_reader(ROWS):
+        for batch in self.connection.sql(f"SELECT {_quoted(self.person)} AS who FROM complete").to_arrow_reader(ROWS):
             who = pa.Table.from_batches([batch]).to_pandas()["who"]
             found = who.iloc[run_starts(who)]
             heads.append(found.iloc[1:] if last is not None and found.iloc[0] == last else found)
@@ -268,7 +268,7 @@ class _File:
         keys = [self.person, *(c for c in self.columns if c != self.person)]
         order = "" if self._contiguous() else f" ORDER BY {', '.join(_quoted(k) for k in keys)}"
         rest: pd.DataFrame | None = None
-        for batch in self.connection.execute(f"SELECT * FROM complete{order}").to_arrow_reader(size):
+        for batch in self.connection.sql(f"SELECT * FROM complete{order}").to_arrow_reader(size):
             rows = pa.Table.from_batches([batch]).to_pandas()
             rows = rows if rest is None else pd.concat([rest, rows], ignore_index=True)
             cut = int(run_starts(rows[self.person])[-1])
