@@ -12,11 +12,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from attachment_outcomes.inference.equivalence import equivalence
-from attachment_outcomes.inference.imputation import combine, joint_test
+from attachment_outcomes.inference.equivalence import estimate_equivalence
+from attachment_outcomes.inference.imputation import combine_imputations, joint_test
 from attachment_outcomes.inference.monte_carlo import monte_carlo_interval
 from attachment_outcomes.inference.multiplicity import METHODS as ADJUSTMENTS
-from attachment_outcomes.inference.multiplicity import adjust, adjust_families
+from attachment_outcomes.inference.multiplicity import adjust_families, adjust_p_values
 from attachment_outcomes.inference.permutation import permutation_test, sign_flip_test
 from attachment_outcomes.inference.pooling import pool
 from attachment_outcomes.inference.proportions import proportion
@@ -150,16 +150,16 @@ def test_monte_carlo_limits_move_with_the_units_and_follow_any_scale(mean, varia
 @given(numbers, positive, st.floats(-10, 9), positive, st.floats(2, 500), st.floats(0.001, 0.4))
 def test_equivalent_means_that_the_interval_is_within_the_bounds(estimate, error, low, width, df, alpha):
     high = low + width
-    found = equivalence(estimate, error, low=low, high=high, df=df, alpha=alpha)
+    found = estimate_equivalence(estimate, error, low=low, high=high, df=df, alpha=alpha)
     assume(abs(found.p_value - alpha) > 1e-9)
     assert (found.p_value < alpha) == (low < found.ci_low and found.ci_high < high)
     assert (found.outcome in ("equivalent", "both")) == (found.p_value < alpha)
     assert (found.outcome in ("different", "both")) == (found.p_difference < alpha)
-    wider = equivalence(estimate, error, low=low - 1, high=high + 1, df=df, alpha=alpha)
+    wider = estimate_equivalence(estimate, error, low=low - 1, high=high + 1, df=df, alpha=alpha)
     assert wider.p_value <= found.p_value
-    turned = equivalence(-estimate, error, low=-high, high=-low, df=df, alpha=alpha)
+    turned = estimate_equivalence(-estimate, error, low=-high, high=-low, df=df, alpha=alpha)
     assert (turned.p_low, turned.p_high) == pytest.approx((found.p_high, found.p_low))
-    scaled = equivalence(7 * estimate, 7 * error, low=7 * low, high=7 * high, df=df, alpha=alpha)
+    scaled = estimate_equivalence(7 * estimate, 7 * error, low=7 * low, high=7 * high, df=df, alpha=alpha)
     assert scaled.p_value == pytest.approx(found.p_value)
 
 
@@ -186,15 +186,15 @@ def test_the_interval_of_those_without_is_the_mirror_image(rows, clustered):
 @given(lists(st.tuples(numbers, positive), 2, 8), numbers, st.sampled_from([-2.0, 0.5, 10.0]), st.floats(3, 1000))
 def test_rubins_rules_move_with_the_units(rows, shift, scale, df_complete):
     q, u = (np.array(v) for v in zip(*rows, strict=True))
-    found = combine(q, u, df_complete=df_complete)
-    moved = combine(shift + scale * q, scale**2 * u, df_complete=df_complete)
+    found = combine_imputations(q, u, df_complete=df_complete)
+    moved = combine_imputations(shift + scale * q, scale**2 * u, df_complete=df_complete)
     assert limits(moved) == pytest.approx(sorted(shift + scale * v for v in limits(found)), **EXACT)
     assert (moved.df, moved.fraction_missing) == pytest.approx((found.df, found.fraction_missing))
     assert found.std_error**2 >= found.within * (1 - 1e-12)
     assert 0 < found.df <= df_complete
     assert 0 <= found.fraction_missing <= 1
-    assert found.df <= combine(q, u).df * (1 + 1e-12)
-    turned = combine(q[::-1], u[::-1], df_complete=df_complete)
+    assert found.df <= combine_imputations(q, u).df * (1 + 1e-12)
+    turned = combine_imputations(q[::-1], u[::-1], df_complete=df_complete)
     assert limits(turned) == pytest.approx(limits(found), **EXACT)
 
 
@@ -214,7 +214,7 @@ def test_a_joint_test_does_not_depend_on_how_parameters_are_written(q, parts, df
 
 @given(lists(st.floats(0, 1), 1, 15), st.randoms(use_true_random=False))
 def test_adjusted_p_values_keep_their_order_and_are_ranked_by_strictness(p, random):
-    found = {method: adjust(p, method=method) for method in ADJUSTMENTS}
+    found = {method: adjust_p_values(p, method=method) for method in ADJUSTMENTS}
     strict = ["bonferroni", "holm", "hochberg", "benjamini-hochberg"]
     for larger, smaller in [*itertools.pairwise(strict), ("benjamini-yekutieli", "benjamini-hochberg")]:
         assert (found[larger] >= found[smaller] - 1e-12).all()
@@ -223,8 +223,8 @@ def test_adjusted_p_values_keep_their_order_and_are_ranked_by_strictness(p, rand
         assert (adjusted >= np.array(p) - 1e-12).all()
         assert (adjusted <= 1).all()
         assert (np.diff(adjusted[np.argsort(p, kind="stable")]) >= -1e-12).all()
-        np.testing.assert_allclose(adjust(np.array(p)[moved], method=method), adjusted[moved], atol=1e-12)
-        np.testing.assert_allclose(adjust([*p, math.nan], method=method)[:-1], adjusted, atol=1e-12)
+        np.testing.assert_allclose(adjust_p_values(np.array(p)[moved], method=method), adjusted[moved], atol=1e-12)
+        np.testing.assert_allclose(adjust_p_values([*p, math.nan], method=method)[:-1], adjusted, atol=1e-12)
 
 
 @given(lists(st.tuples(st.sampled_from("ab"), st.floats(0, 1)), 1, 12))

@@ -13,7 +13,7 @@ from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.equivalence import (
     Equivalence,
     difference_equivalence,
-    equivalence,
+    estimate_equivalence,
     interval_equivalence,
     mean_equivalence,
     paired_equivalence,
@@ -96,14 +96,14 @@ def test_p_values_are_pingouins(reference, bound):
 )
 def test_the_four_outcomes(estimate, error, outcome):
     # Bounds at 1, normal: 90 % interval estimate ± 1.645 error, 95 % interval estimate ± 1.960 error.
-    found = equivalence(estimate, error, low=-1, high=1)
+    found = estimate_equivalence(estimate, error, low=-1, high=1)
     assert found.outcome == outcome
     assert (found.p_value < 0.05) == (found.ci_high < 1)
     assert (found.ci_high - estimate) / error == pytest.approx(1.6448536269514722)
 
 
 def test_one_infinite_bound_is_non_inferiority():
-    found = equivalence(-0.2, 0.5, low=-1, high=math.inf, df=20)
+    found = estimate_equivalence(-0.2, 0.5, low=-1, high=math.inf, df=20)
     assert found.p_high == 0
     assert found.p_value == found.p_low == pytest.approx(0.0626, abs=5e-5)  # t = 1.6 on 20 degrees of freedom
 
@@ -133,10 +133,10 @@ def test_an_interval_gives_the_same_answer_as_t():
         estimate, std_error = 0.3, 0.4
 
         def __init__(self, level):
-            half = equivalence(0.3, 0.4, low=-1, high=1, df=25, alpha=(1 - level) / 2).ci_high - 0.3
+            half = estimate_equivalence(0.3, 0.4, low=-1, high=1, df=25, alpha=(1 - level) / 2).ci_high - 0.3
             self.ci_low, self.ci_high = 0.3 - half, 0.3 + half
 
-    found, plain = interval_equivalence(T, low=-0.8, high=1.2), equivalence(0.3, 0.4, low=-0.8, high=1.2, df=25)
+    found, plain = interval_equivalence(T, low=-0.8, high=1.2), estimate_equivalence(0.3, 0.4, low=-0.8, high=1.2, df=25)
     for name in ("p_low", "p_high", "p_value", "p_difference"):
         assert getattr(found, name) == pytest.approx(getattr(plain, name), rel=BY_ITERATION), name
     assert (found.ci_low, found.ci_high) == pytest.approx((plain.ci_low, plain.ci_high))
@@ -187,7 +187,7 @@ def test_an_estimate_outside_the_bounds_has_p_one():
 def test_impossible_settings_are_refused(arguments, message):
     given = {"estimate": 0.1, "std_error": 0.1, "low": -1.0, "high": 1.0, **arguments}
     with pytest.raises(StatisticsError, match=message):
-        equivalence(given.pop("estimate"), given.pop("std_error"), **given)
+        estimate_equivalence(given.pop("estimate"), given.pop("std_error"), **given)
 
 
 def test_too_little_data_are_refused():

@@ -12,8 +12,8 @@ from tests.references import Reference, load_reference
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.imputation import (
     COMBINED_COLUMNS,
-    combine,
     combine_estimates,
+    combine_imputations,
     combined_covariance,
     joint_test,
 )
@@ -48,7 +48,7 @@ def test_a_model_agrees_with_mice(reference, fits, name):
 
 def test_one_quantity_agrees_with_pool_scalar(reference):
     case = reference["scalar"]
-    found = combine(case["q"], case["u"], df_complete=58)
+    found = combine_imputations(case["q"], case["u"], df_complete=58)
     case.check(
         {
             "qbar": found.estimate,
@@ -82,16 +82,16 @@ def test_a_joint_test_agrees_with_mitml(reference, name, m, df_complete):
 def test_one_parameter_has_rubins_own_degrees_of_freedom(reference):
     """For k (m - 1) of 4 or less mitml has the approximation of Li et al., which for one parameter is Rubin's own."""
     q, u = np.array(reference["estimates"])[:, 3:], np.array(reference["covariances"])[:, 3:, 3:]
-    found, alone = joint_test(q, u), combine(q[:, 0], u[:, 0, 0])
+    found, alone = joint_test(q, u), combine_imputations(q[:, 0], u[:, 0, 0])
     reference.check({"single": [found.statistic, 1, found.df_error, found.p_value, found.relative_increase]}, rel=R_DIGITS)
     assert (found.df_error, found.p_value) == pytest.approx((alone.df, alone.p_value))
 
 
 def test_imputations_that_agree_lose_nothing():
-    found = combine([2.0, 2.0, 2.0], [0.25, 0.25, 0.25], df_complete=30)
+    found = combine_imputations([2.0, 2.0, 2.0], [0.25, 0.25, 0.25], df_complete=30)
     assert (found.std_error, found.between, found.relative_increase) == (0.5, 0, 0)
     assert found.df == pytest.approx(30 * 31 / 33)  # what Barnard and Rubin take if nothing is missing
-    assert math.isinf(combine([2.0, 2.0], [0.25, 0.25]).df)
+    assert math.isinf(combine_imputations([2.0, 2.0], [0.25, 0.25]).df)
     joint = joint_test([[1.0, 2.0]] * 3, [np.eye(2)] * 3)
     assert (joint.statistic, joint.relative_increase) == (2.5, 0)
     assert joint.p_value == pytest.approx(math.exp(-2.5))  # chi-square of 5 on 2
@@ -99,7 +99,7 @@ def test_imputations_that_agree_lose_nothing():
 
 def test_two_imputations_by_hand():
     # Means 3 and 1, B = 2 / 1 = 2, T = 1 + 1.5 * 2 = 4, lambda = 3/4, Rubin's df = 1 / (9/16).
-    found = combine([1.0, 3.0], [1.0, 1.0])
+    found = combine_imputations([1.0, 3.0], [1.0, 1.0])
     assert (found.estimate, found.std_error, found.between, found.relative_increase) == (2, 2, 2, 3)
     assert found.df == pytest.approx(16 / 9)
 
@@ -131,7 +131,7 @@ def test_the_null_may_be_another_value():
 )
 def test_bad_input_is_refused(estimates, variances, settings, message):
     with pytest.raises(StatisticsError, match=message):
-        combine(estimates, variances, **settings)
+        combine_imputations(estimates, variances, **settings)
 
 
 def test_fits_that_do_not_match_are_refused(fits):

@@ -8,7 +8,7 @@ import pytest
 from tests.references import load_reference
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.inference.multiplicity import METHODS, adjust, adjust_families
+from attachment_outcomes.inference.multiplicity import METHODS, adjust_families, adjust_p_values
 
 R_DIGITS = 1e-12
 
@@ -16,12 +16,12 @@ R_DIGITS = 1e-12
 @pytest.mark.parametrize("method", METHODS)
 def test_adjusted_p_values_agree_with_r(method):
     case = load_reference("inference_reference")["multiplicity"]
-    case["adjusted"].check({method: adjust(np.array(case["p"], dtype=float), method=method)}, rel=R_DIGITS)
+    case["adjusted"].check({method: adjust_p_values(np.array(case["p"], dtype=float), method=method)}, rel=R_DIGITS)
 
 
 def test_holm_by_hand():
     # .01 * 3, then .02 * 2, then .04 * 1 which may not be smaller than the one before.
-    assert adjust([0.04, 0.01, 0.02]).tolist() == pytest.approx([0.04, 0.03, 0.04])
+    assert adjust_p_values([0.04, 0.01, 0.02]).tolist() == pytest.approx([0.04, 0.03, 0.04])
 
 
 def test_each_family_is_adjusted_by_itself():
@@ -46,8 +46,8 @@ def test_rows_without_a_family_are_one_together():
 
 
 def test_nothing_to_adjust_stays_nothing():
-    assert np.isnan(adjust([np.nan, np.nan])).all()
-    assert adjust([]).shape == (0,)
+    assert np.isnan(adjust_p_values([np.nan, np.nan])).all()
+    assert adjust_p_values([]).shape == (0,)
     empty = adjust_families(pd.DataFrame({"p_value": pd.Series([], dtype=float), "f": []}), family=["f"])
     assert list(empty.columns) == ["p_value", "f", "p_adjusted", "family_size"]
 
@@ -55,11 +55,11 @@ def test_nothing_to_adjust_stays_nothing():
 def test_bad_input_is_refused():
     frame = pd.DataFrame({"p_value": [0.1], "outcome": ["a"]})
     with pytest.raises(StatisticsError, match="Did you mean 'hochberg'"):
-        adjust([0.1], method="hochber")
+        adjust_p_values([0.1], method="hochber")
     with pytest.raises(StatisticsError, match="from 0 to 1"):
-        adjust([1.2])
+        adjust_p_values([1.2])
     with pytest.raises(StatisticsError, match="from 0 to 1"):
-        adjust([[0.1]])
+        adjust_p_values([[0.1]])
     with pytest.raises(StatisticsError, match="Did you mean 'outcome'"):
         adjust_families(frame, family=["outcom"])
     with pytest.raises(StatisticsError, match="there already"):

@@ -69,7 +69,7 @@ class _HasLimits(Protocol):
     def ci_high(self) -> float: ...
 
 
-def equivalence(
+def estimate_equivalence(
     estimate: float, std_error: float, *, low: float, high: float, df: float = math.inf, null: float = 0.0, alpha: float = ALPHA
 ) -> Equivalence:
     r"""Test whether an estimate with a t (or normal) distribution lies between two bounds.
@@ -133,7 +133,7 @@ def mean_equivalence(
     values : (n,) floats
         Scores; NaN is left out (``n`` counts who stayed).
     low, high, null, alpha
-        As in :func:`equivalence`; bounds are values of the mean, not distances from ``null``.
+        As in :func:`estimate_equivalence`; bounds are values of the mean, not distances from ``null``.
     clusters : (n,) labels, optional
         Therapist of each person; the error is then cluster-robust (CR1), with t on G − 1 degrees of freedom.
 
@@ -149,7 +149,7 @@ def mean_equivalence(
     if len(x) < 2:
         raise _refuse(f"{len(x)} people with a score; at least two are needed.")
     found = effect(float(x.mean()), x - x.mean(), codes, method="")
-    result = equivalence(found.estimate, found.std_error, low=low, high=high, df=found.df, null=null, alpha=alpha)
+    result = estimate_equivalence(found.estimate, found.std_error, low=low, high=high, df=found.df, null=null, alpha=alpha)
     how = "TOST, one mean" + ("" if codes is None else ", cluster-robust (CR1)")
     return replace(result, n=found.n, n_clusters=found.n_clusters, method=how, note=found.note)
 
@@ -174,7 +174,7 @@ def paired_equivalence(
         If fewer than two people or clusters remain, all changed alike, or a setting is impossible.
     """
     found = paired_change(pre, post, clusters=clusters)[0]
-    result = equivalence(found.estimate, found.std_error, low=low, high=high, df=found.df, null=null, alpha=alpha)
+    result = estimate_equivalence(found.estimate, found.std_error, low=low, high=high, df=found.df, null=null, alpha=alpha)
     how = "TOST, paired" + ("" if clusters is None else ", cluster-robust (CR1)")
     return replace(result, n=found.n, n_clusters=found.n_clusters, method=how, note=found.note)
 
@@ -191,7 +191,7 @@ def difference_equivalence(
     first, second : floats
         Scores of the two groups; NaN is left out.
     low, high, null, alpha
-        As in :func:`equivalence`.
+        As in :func:`estimate_equivalence`.
 
     Raises
     ------
@@ -210,7 +210,7 @@ def difference_equivalence(
     variance = sum(parts)
     df = variance**2 / sum(v**2 / (n - 1) for v, n in zip(parts, sizes, strict=True)) if variance > 0 else math.nan
     difference = float(groups[0].mean() - groups[1].mean())
-    result = equivalence(difference, math.sqrt(variance), low=low, high=high, df=df, null=null, alpha=alpha)
+    result = estimate_equivalence(difference, math.sqrt(variance), low=low, high=high, df=df, null=null, alpha=alpha)
     return replace(result, n=sum(sizes), method="TOST, two means (Welch)")
 
 
@@ -229,7 +229,7 @@ def interval_equivalence(
         Gives the interval at a confidence level, e.g. ``lambda level: replicates.interval(ci_level=level)``; an object with
         ``estimate``, ``ci_low`` and ``ci_high``.
     low, high, null, alpha
-        As in :func:`equivalence`.
+        As in :func:`estimate_equivalence`.
 
     Raises
     ------
@@ -275,7 +275,7 @@ def share_equivalence(
     events : (n,) booleans or 0/1
         As in :func:`attachment_outcomes.inference.proportions.proportion`.
     low, high, alpha
-        As in :func:`equivalence`.
+        As in :func:`estimate_equivalence`.
     null
         The share that "different" refers to, e.g. that of the norm.
     clusters : (n,) labels, optional

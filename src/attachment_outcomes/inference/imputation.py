@@ -67,7 +67,9 @@ class JointTest:
     note: str = ""
 
 
-def combine(estimates: ArrayLike, variances: ArrayLike, *, df_complete: float = math.inf, ci_level: float = CI_LEVEL) -> Combined:
+def combine_imputations(
+    estimates: ArrayLike, variances: ArrayLike, *, df_complete: float = math.inf, ci_level: float = CI_LEVEL
+) -> Combined:
     r"""Combine the m estimates of one quantity by Rubin's rules.
 
     .. math::
@@ -126,7 +128,7 @@ def combine_estimates(fits: Sequence[pd.DataFrame], *, df_complete: float = math
     fits
         One frame an imputation, with columns ``term``, ``estimate`` and ``std_error``; the same terms in each.
     df_complete, ci_level
-        As in :func:`combine`.
+        As in :func:`combine_imputations`.
 
     Returns
     -------
@@ -136,7 +138,7 @@ def combine_estimates(fits: Sequence[pd.DataFrame], *, df_complete: float = math
     Raises
     ------
     StatisticsError
-        If fits have different terms or one twice, or as :func:`combine`.
+        If fits have different terms or one twice, or as :func:`combine_imputations`.
     """
     if len(fits) < 2:
         raise _refuse(f"{len(fits)} imputations; at least two are needed.")
@@ -147,7 +149,7 @@ def combine_estimates(fits: Sequence[pd.DataFrame], *, df_complete: float = math
     rows = []
     for term in terms:
         each = np.array([t.loc[term, ["estimate", "std_error"]].to_numpy(dtype=float) for t in tables])
-        found = combine(each[:, 0], each[:, 1] ** 2, df_complete=df_complete, ci_level=ci_level)
+        found = combine_imputations(each[:, 0], each[:, 1] ** 2, df_complete=df_complete, ci_level=ci_level)
         rows.append({"term": term, **{c: getattr(found, c) for c in COMBINED_COLUMNS[1:]}})
     return pd.DataFrame(rows, columns=COMBINED_COLUMNS)
 
@@ -193,7 +195,7 @@ def joint_test(estimates: ArrayLike, covariances: ArrayLike, *, null: ArrayLike 
     Returns
     -------
     JointTest
-        One parameter gives the square of the t of :func:`combine`, with its degrees of freedom. Reiter's need
+        One parameter gives the square of the t of :func:`combine_imputations`, with its degrees of freedom. Reiter's need
         k(m − 1) > 4 and complete-data degrees of freedom that are not too small; otherwise those of Li et al. are taken,
         and the note says so.
 
@@ -218,7 +220,7 @@ def joint_test(estimates: ArrayLike, covariances: ArrayLike, *, null: ArrayLike 
     statistic = float(away @ inverse @ away) / (k * (1 + increase))
     note = ""
     if k == 1:
-        df = combine(q[:, 0], np.full(m, within[0, 0]), df_complete=df_complete).df
+        df = combine_imputations(q[:, 0], np.full(m, within[0, 0]), df_complete=df_complete).df
     else:
         df, note = _joint_df(k, m, increase, df_complete)
     p_value = float(chi2.sf(k * statistic, k) if math.isinf(df) else fisher.sf(statistic, k, df))

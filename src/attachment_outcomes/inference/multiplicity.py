@@ -23,7 +23,7 @@ Method = Literal["holm", "hochberg", "bonferroni", "benjamini-hochberg", "benjam
 METHODS = ("holm", "hochberg", "bonferroni", "benjamini-hochberg", "benjamini-yekutieli")
 
 
-def adjust(p_values: ArrayLike, *, method: Method = "holm") -> NDArray[np.float64]:
+def adjust_p_values(p_values: ArrayLike, *, method: Method = "holm") -> NDArray[np.float64]:
     r"""Return the adjusted p values of one family.
 
     With :math:`p_{(1)} \le \dots \le p_{(m)}`: Bonferroni :math:`m p_{(i)}`; Holm
@@ -95,14 +95,14 @@ def adjust_families(
     p_value
         Column of p values; a missing one stays missing and does not count.
     method
-        As in :func:`adjust`.
+        As in :func:`adjust_p_values`.
     into, size
         Names of the two columns added.
 
     Raises
     ------
     StatisticsError
-        If a column is absent, a column to be added is there already, or as :func:`adjust`.
+        If a column is absent, a column to be added is there already, or as :func:`adjust_p_values`.
     """
     for name in (*family, p_value):
         if name not in frame.columns:
@@ -117,6 +117,6 @@ def adjust_families(
     adjusted, tests = np.full(len(frame), np.nan), np.zeros(len(frame), dtype=int)
     for code in np.unique(codes):
         member = codes == code
-        adjusted[member] = adjust(p[member], method=method)
+        adjusted[member] = adjust_p_values(p[member], method=method)
         tests[member] = int((~np.isnan(p[member])).sum())
     return frame.assign(**{into: adjusted, size: tests})
