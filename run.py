@@ -12,6 +12,7 @@
   python3 run.py docs                  make the reference pages of docs/ again; --check only compares
   python3 run.py example-data          make data/example again; --check only compares
   python3 run.py bench                 measure time and memory into validation/bench.json
+  python3 run.py validate [NAME...]    run the recovery studies of validation/recovery; --help says more
 
 The first call makes .venv from requirements.lock (about a minute); later calls start at once. In an active conda
 environment that has the packages of environment.yml, that environment is used and nothing is installed.
@@ -242,8 +243,7 @@ def parsed(arguments: list[str], *, names: str) -> tuple[argparse.Namespace, lis
 
 def logged(folder: Path, pattern: str, since: float) -> list[str]:
     """Return the lines of what a pattern finds in a folder's logs written since a time."""
-    logs = sorted(p for p in folder.rglob("*.log") if p.stat().st_mtime >= since)
-    texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs]
+    texts = [p.read_text("utf-8", "replace") for p in sorted(folder.rglob("*.log")) if p.stat().st_mtime >= since]
     return [line for text in texts for found in re.findall(pattern, text, re.MULTILINE) for line in found.splitlines()]
 
 
@@ -254,9 +254,8 @@ def failed_jobs(name: str, since: float) -> list[str]:
 
 def problems(names: list[str], since: float) -> list[str]:
     """Return the error messages that the jobs of these studies have logged since a time, else those of Snakemake itself."""
-    found = [line for name in names for line in failed_jobs(name, since)]
     of_snakemake = r"^\w+(?:Error|Exception)\b.*:\n((?:(?!  File ).*\n?)+)"
-    said = found or logged(ROOT / ".snakemake" / "log", of_snakemake, since)
+    said = [line for name in names for line in failed_jobs(name, since)] or logged(ROOT / ".snakemake" / "log", of_snakemake, since)
     return [line for line in dict.fromkeys(said) if line.strip()]
 
 
@@ -363,17 +362,18 @@ def check(_: list[str]) -> int:
 def main(arguments: list[str]) -> int:
     """Run the command that the arguments name."""
 
-    def script(file: str, rest: list[str]) -> int:
-        return call([set_up(), str(ROOT / file), *rest])[0]
+    def script(file: str) -> Callable[[list[str]], int]:
+        return lambda rest: call([set_up(), str(ROOT / file), *rest])[0]
 
     commands: dict[str, Callable[[list[str]], int]] = {
         "study": lambda rest: run_studies(rest, named=True),
         "report": report,
         "test": test,
         "check": check,
-        "docs": lambda rest: script("scripts/docs.py", rest),
-        "example-data": lambda rest: script("scripts/example_data.py", rest),
-        "bench": lambda rest: script("scripts/bench.py", rest),
+        "docs": script("scripts/docs.py"),
+        "example-data": script("scripts/example_data.py"),
+        "bench": script("scripts/bench.py"),
+        "validate": script("scripts/validate.py"),
     }
     first = arguments[0] if arguments else ""
     if first in ("-h", "--help", "help"):
