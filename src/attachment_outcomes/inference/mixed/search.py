@@ -148,27 +148,31 @@ def optimum(search: Search) -> Optimum:
     on_diagonal = diagonal(search.sizes)
     theta = np.where(on_diagonal, START, 0.0)
     for _ in range(ROUNDS):
-        here = _zeros(search, _descend(search, theta), on_diagonal)
+        here, bend, left = _polished(search, _zeros(search, _descend(search, theta), on_diagonal), on_diagonal)
         risen = _larger(search, here)
         if risen is None:
             break
         theta = risen
+    singular = any(np.linalg.svd(f, compute_uv=False).min() < SINGULAR for f in factors(here.theta, search.sizes))
+    converged = risen is None and left < CONVERGED
+    return Optimum(here.theta, here.deviance, here.top.rss / search.residual_df, here.top, bend, converged, singular)
+
+
+def _polished(search: Search, here: Point, on_diagonal: NDArray[np.bool_]) -> tuple[Point, Curvature, float]:
+    """Take Newton steps with exact second derivatives; also return these, and what a further step would win."""
     free = ~(on_diagonal & (here.theta == 0))
     bend = curvature(search, here, free)
     inverse = np.linalg.pinv(bend.profiled, rcond=1e-10, hermitian=True)
     for _ in range(POLISHES):
         step = -inverse @ (here.by_theta * free)
-        left = -float(here.by_theta @ step)
-        if abs(left) < DECREMENT or np.abs(step).max() > FAR:
+        if abs(here.by_theta @ step) < DECREMENT or np.abs(step).max() > FAR:
             break
         there = search.at(here.theta + step)
         if there.deviance > here.deviance + NO_WORSE:
             break
         here = there
-    left = -float(here.by_theta * free @ (-inverse @ (here.by_theta * free)))
-    singular = any(np.linalg.svd(f, compute_uv=False).min() < SINGULAR for f in factors(here.theta, search.sizes))
-    converged = risen is None and abs(left) < CONVERGED
-    return Optimum(here.theta, here.deviance, here.top.rss / search.residual_df, here.top, bend, converged, singular)
+    slope = here.by_theta * free
+    return here, bend, abs(float(slope @ inverse @ slope))
 
 
 def _descend(search: Search, theta: Numbers) -> Point:
@@ -203,9 +207,8 @@ def _expected(search: Search, at: Point) -> Numbers:
     """Return the expected second derivatives by theta with σ² at its best, those across levels left out."""
     k = len(at.theta)
     found, cross, start = np.zeros((k, k)), np.zeros(k), 0
-    for factor, (pairs, with_sigma) in zip(
-        factors(at.theta, search.sizes), information(search.problem, at.evaluation), strict=True
-    ):
+    levels = zip(factors(at.theta, search.sizes), information(search.problem, at.evaluation), at.by_psi, strict=True)
+    for factor, (pairs, with_sigma), by_psi in levels:
         q, (rows, columns) = len(factor), lower(len(factor))
         moves = np.zeros((q, q, len(rows)))  # of Ψ by each entry of the factor
         for e, (i, j) in enumerate(zip(rows, columns, strict=True)):
@@ -213,7 +216,11 @@ def _expected(search: Search, at: Point) -> Numbers:
             moves[:, i, e] += factor[:, j]
         flat = moves.reshape(q * q, -1)
         part = slice(start, start + len(rows))
-        found[part, part], cross[part] = flat.T @ pairs @ flat, flat.T @ with_sigma
+        # Ψ bends with its factor: without this a variance on its way to zero would never be seen to get there.
+        values, vectors = np.linalg.eigh(by_psi)
+        rising = (vectors * np.maximum(values, 0.0)) @ vectors.T
+        bent = 2 * rising[np.ix_(rows, rows)] * (columns[:, None] == columns)
+        found[part, part], cross[part] = flat.T @ pairs @ flat + bent, flat.T @ with_sigma
         start += len(rows)
     found -= np.outer(cross, cross) / search.residual_df
     return found + 1e-6 * float(np.trace(found)) * np.eye(k)
