@@ -16,6 +16,7 @@ from attachment_outcomes.inference.mixed import (
     merge_moments,
     mixed_model,
     moments_of,
+    save_moments,
 )
 from attachment_outcomes.inference.mixed.search import Search, diagonal
 from attachment_outcomes.inference.mixed.working import working
@@ -185,7 +186,8 @@ def test_a_file_read_in_chunks_gives_the_fit_of_the_table(whole: pd.DataFrame, s
 def test_parts_by_site_merge_to_the_fit_of_the_whole(whole: pd.DataFrame, tmp_path: Path) -> None:
     """A site may lack an arm, so the levels are named; parts go through files, as between machines."""
     for site, rows in whole.groupby("site"):
-        moments_of("score ~ week * arm", rows, **SETTINGS, levels={"arm": ["a", "b"]}).save(tmp_path / f"{site}.parquet")
+        part = moments_of("score ~ week * arm", rows, **SETTINGS, levels={"arm": ["a", "b"]})
+        save_moments(part, tmp_path / f"{site}.parquet")
     merged = merge_moments(load_moments(p) for p in sorted(tmp_path.glob("*.parquet")))
     fit = mixed_model("score ~ week * arm", merged, **SETTINGS)
     direct = mixed_model("score ~ week * arm", whole, **SETTINGS)

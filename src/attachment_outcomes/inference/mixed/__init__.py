@@ -9,9 +9,10 @@ __getattr__, __dir__ = entry_points(
         "MixedFit": "model",
         "Moments": "moments",
         "compare": "likelihood_ratio",
-        "load_moments": "moments",
+        "load_moments": "reading",
         "merge_moments": "moments",
         "mixed_model": "model",
         "moments_of": "reading",
+        "save_moments": "reading",
     },
 )

@@ -7,25 +7,19 @@ parts merged give the same fit as one pass.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from attachment_outcomes.errors import StatisticsError, problem
-from attachment_outcomes.files import atomic
 from attachment_outcomes.inference.design import Columns
 from attachment_outcomes.inference.mixed.resolve import triangle
 
 Numbers = NDArray[np.float64]
-KEY = b"attachment_outcomes.moments"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,52 +60,6 @@ class Moments:
     n_excluded: int
     n_passes: int = 1
     spec: Columns | None = None
-
-    def save(self, path: str | Path) -> None:
-        """Write to a Parquet file, a row a person; read it with :func:`load_moments`."""
-        table = pa.table(
-            {
-                **{f"group_{i}": pa.array(label) for i, label in enumerate(self.labels)},
-                "n": self.n,
-                **{f"mean_{i}": row for i, row in enumerate(self.mean)},
-                **{f"scatter_{i}": row for i, row in enumerate(self.scatter)},
-            }
-        )
-        r = self.recipe
-        told = {
-            "formula": r.formula, "outcome": r.outcome, "groups": r.groups, "slopes": r.slopes, "columns": r.columns,
-            "fixed": r.fixed, "fixed_at": r.fixed_at, "levels": r.levels, "numeric": r.numeric, "n_excluded": self.n_excluded,
-            "n_passes": self.n_passes,
-        }  # fmt: skip
-        table = table.replace_schema_metadata({KEY: json.dumps(told).encode()})
-        atomic(path, lambda target: pq.write_table(table, target))
-
-
-def load_moments(path: str | Path) -> Moments:
-    """Read what :meth:`Moments.save` wrote.
-
-    Raises
-    ------
-    StatisticsError
-        If the file holds no moments.
-    """
-    table = pq.read_table(path)
-    if KEY not in (table.schema.metadata or {}):
-        raise StatisticsError(problem(Path(path).name, "holds no moments of a mixed model.", hint="make them with moments_of()."))
-    told = json.loads(table.schema.metadata[KEY])
-    n_excluded, n_passes = told.pop("n_excluded"), told.pop("n_passes")
-    told = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
-    told["slopes"] = tuple(tuple(s) for s in told["slopes"])
-
-    def rows(kind: str) -> Numbers:
-        names = [c for c in table.column_names if c.startswith(kind)]
-        return np.array([table[c].to_numpy() for c in names]).reshape(len(names), table.num_rows)
-
-    labels = tuple(pd.Index(table[c].to_pandas()) for c in table.column_names if c.startswith("group_"))
-    return Moments(
-        recipe=Recipe(**told), labels=labels, n=table["n"].to_numpy(), mean=rows("mean_"), scatter=rows("scatter_"),
-        n_excluded=n_excluded, n_passes=n_passes,
-    )  # fmt: skip
 
 
 def merge_moments(parts: Iterable[Moments]) -> Moments:

@@ -36,6 +36,7 @@ DECREMENT = 1e-11  # below, another exact Newton step moves nothing that is repo
 CONVERGED = 1e-6  # a search that ends above has not ended at an optimum
 SLOPE = 1e-3  # of the deviance by a relative variance at zero; less negative counts as not falling
 ROUNDS = 4
+MOVED = 1e-4  # by the polish: second derivatives are then taken again, for the degrees of freedom
 FAR = 0.5  # a Newton step longer than this is not a polish
 RISE = 0.01  # relative variance of a step away from zero
 SINGULAR = 1e-4  # least singular value of a factor, as lme4 takes for its diagonal
@@ -160,7 +161,7 @@ def optimum(search: Search) -> Optimum:
 
 def _polished(search: Search, here: Point, on_diagonal: NDArray[np.bool_]) -> tuple[Point, Curvature, float]:
     """Take Newton steps with exact second derivatives; also return these, and what a further step would win."""
-    free = ~(on_diagonal & (here.theta == 0))
+    free, start = ~(on_diagonal & (here.theta == 0)), here.theta
     bend = curvature(search, here, free)
     inverse = np.linalg.pinv(bend.profiled, rcond=1e-10, hermitian=True)
     for _ in range(POLISHES):
@@ -171,6 +172,8 @@ def _polished(search: Search, here: Point, on_diagonal: NDArray[np.bool_]) -> tu
         if there.deviance > here.deviance + NO_WORSE:
             break
         here = there
+    if np.abs(here.theta - start).max() > MOVED:
+        bend = curvature(search, here, free)
     slope = here.by_theta * free
     return here, bend, abs(float(slope @ inverse @ slope))
 
