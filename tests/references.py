@@ -28,15 +28,16 @@ class Reference(dict[str, Any]):
         """Return a table stored by column; missing values are NaN."""
         return pd.DataFrame(dict(self[key]))
 
-    def check(self, ours: Mapping[str, Any], *, rel: float = 0.0, abs: float = 0.0) -> None:
-        """Compare values with those of the same names here: numbers, lists, or mappings by key (a Series too).
+    def check(self, ours: Mapping[str, Any] | pd.Series, *, rel: float = 0.0, abs: float = 0.0) -> None:
+        """Compare values with those of the same names here: numbers, lists, or mappings by key. A Series is a mapping.
 
         A number agrees if it is off by no more than the larger of ``abs`` and ``rel`` times the reference. A missing value agrees
         with a missing value only. Lists must have equal lengths, mappings equal keys.
         """
-        assert ours, "nothing to compare"
+        assert len(ours), "nothing to compare"
         off: list[str] = []
-        for name, value in ours.items():
+        for key, value in ours.items():
+            name = str(key)
             if name not in self:
                 pytest.fail(f"{self.place}{name}: the reference has no such value", pytrace=False)
             off += _differences(value, self[name], f"{self.place}{name}", rel, abs)

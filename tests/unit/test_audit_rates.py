@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.references import load_reference
 
 from attachment_outcomes.audit.completeness import completeness_table
 from attachment_outcomes.audit.rates import dropout_events, outcome_events, rate_estimate
@@ -111,8 +109,8 @@ def test_dropout_is_out_of_the_treatments_whose_end_is_known() -> None:
     assert flow.lines[0][1:3] == (6, 4)
 
 
-def test_wilson_interval_matches_r(root: Path) -> None:
-    for case in json.loads((root / "tests" / "reference" / "audit_reference.json").read_text())["wilson"]:
+def test_wilson_interval_matches_r() -> None:
+    for case in load_reference("audit_reference")["wilson"]:
         row = rate_estimate("recovery", case["events"], case["n"], ci_level=case["level"])
         low, high = row.ci_low, row.ci_high
         assert low == pytest.approx(case["low"], abs=R_TOLERANCE)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import t as student
+from tests.references import load_reference
 
 from attachment_outcomes.change import growth_curve
 
@@ -49,9 +50,9 @@ def test_curve_has_a_row_an_occasion_with_its_band() -> None:
     assert (curve["predicted"] < curve["ci_high"]).all()
 
 
-def test_curve_matches_lme4_with_a_natural_spline(root: Path) -> None:
+def test_curve_matches_lme4_with_a_natural_spline() -> None:
     """The same spline in another basis (R's ns): equal predictions, standard errors and change."""
-    reference = json.loads((root / "tests/reference/change_reference.json").read_text())
+    reference = load_reference("change_reference")
     table, ref = pd.DataFrame(reference["mixed"]["data"]), reference["growth"]
     data = table.assign(person_id=table["id"].astype("str"), occasion=table["week"] // 13, time=table["week"].astype(float))
     found = growth_curve(data, outcome="x", time_unit="week", end=65.0)

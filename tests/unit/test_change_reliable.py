@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import norm
+from tests.references import Reference, load_reference
 
 from attachment_outcomes.change import METHODS, percentage_change, reliable_change
 from attachment_outcomes.config import schema
@@ -22,8 +22,8 @@ NAMES = ["JT", "GLN", "HLL", "EN", "NK", "HA"]
 
 
 @pytest.fixture(scope="module")
-def reference(root: Path) -> dict:
-    return json.loads((root / "tests/reference/change_reference.json").read_text())["reliable"]
+def reference() -> Reference:
+    return load_reference("change_reference")["reliable"]
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +58,12 @@ def test_change_at_the_limit_is_not_reliable() -> None:
 
 
 @pytest.mark.parametrize("method", [*NAMES, "NK post SD"])
-def test_each_method_matches_its_formula_in_r(method: str, reference: dict) -> None:
+def test_each_method_matches_its_formula_in_r(method: str, reference: Reference) -> None:
     r = reliable_change(
         reference["pre"], reference["post"], reliability=reference["reliability"], methods=method,
         reliability_post=reference["reliability_post"], control_post_mean=reference["control_post_mean"],
     )  # fmt: skip
-    np.testing.assert_allclose(r["statistic"], reference[method], atol=R_DIGITS)
+    reference.check({method: r["statistic"]}, abs=R_DIGITS)
 
 
 @pytest.mark.parametrize("method", NAMES)

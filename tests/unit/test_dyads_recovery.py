@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.references import load_reference
 
 from attachment_outcomes.dyads.couples import baseline_and_end, couple_means, couple_scores, couple_table
 from attachment_outcomes.dyads.recovery import MISSING_VARIANT
@@ -64,8 +64,8 @@ def found(out, estimand, *, primary=True):
 
 
 @pytest.fixture(scope="module")
-def reference(root):
-    return json.loads((root / "tests/reference/dyads_reference.json").read_text(encoding="utf-8"))
+def reference():
+    return load_reference("dyads_reference")
 
 
 @pytest.fixture(scope="module")

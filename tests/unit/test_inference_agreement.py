@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
+from tests.references import load_reference
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference import agreement, two_by_two
@@ -17,8 +17,8 @@ VISION = [[1520, 266, 124, 66], [234, 1512, 432, 78], [117, 362, 1772, 205], [36
 
 
 @pytest.fixture(scope="module")
-def reference(root):
-    return json.loads((root / "tests/reference/agreement_reference.json").read_text(encoding="utf-8"))
+def reference():
+    return load_reference("agreement_reference")
 
 
 @pytest.mark.parametrize("name", ["visual_acuity", "sexual_fun", "four_way", "small", "partners"])

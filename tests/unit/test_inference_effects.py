@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
+from tests.references import Reference, load_reference
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference import paired_change, standardised_difference
@@ -15,40 +13,37 @@ R_DIGITS = 1e-9
 
 
 @pytest.fixture(scope="module")
-def reference(root: Path) -> dict:
-    return json.loads((root / "tests/reference/change_reference.json").read_text())
+def reference() -> Reference:
+    return load_reference("change_reference")
 
 
 @pytest.fixture(scope="module")
-def scores(reference: dict) -> tuple[list, list, list]:
+def scores(reference: Reference) -> tuple[list, list, list]:
     return reference["reliable"]["pre"], reference["reliable"]["post"], reference["effects"]["therapist"]
 
 
-def test_mean_change_is_the_paired_t_test_of_r(scores, reference: dict) -> None:
+def test_mean_change_is_the_paired_t_test_of_r(scores, reference: Reference) -> None:
     ref = reference["effects"]
     raw, _ = paired_change(*scores[:2])
-    assert raw.estimate == pytest.approx(ref["mean_change"], abs=R_DIGITS)
-    assert (raw.ci_low, raw.ci_high) == pytest.approx(ref["mean_change_ci"], abs=R_DIGITS)
-    assert raw.p_value == pytest.approx(ref["mean_change_p"], abs=R_DIGITS)
+    ours = {"mean_change": raw.estimate, "mean_change_ci": (raw.ci_low, raw.ci_high), "mean_change_p": raw.p_value}
+    ref.check(ours, abs=R_DIGITS)
     assert (raw.n, raw.df) == (12, 11)
     assert np.isnan(raw.n_clusters)
 
 
-def test_standardised_change_divides_by_the_sd_before(scores, reference: dict) -> None:
+def test_standardised_change_divides_by_the_sd_before(scores, reference: Reference) -> None:
     ref = reference["effects"]
     _, d = paired_change(*scores[:2])
-    assert (d.estimate, d.std_error) == pytest.approx((ref["d"], ref["d_se"]), abs=R_DIGITS)
-    assert (d.ci_low, d.ci_high) == pytest.approx(ref["d_ci"], abs=R_DIGITS)
+    ref.check({"d": d.estimate, "d_se": d.std_error, "d_ci": (d.ci_low, d.ci_high)}, abs=R_DIGITS)
     # metafor's SMCRH assumes normal scores and corrects for small samples; ours does neither, so they agree roughly.
     assert d.std_error == pytest.approx(ref["metafor_smcrh_se"], rel=0.05)
 
 
-def test_clusters_match_the_sandwich_written_out_in_r(scores, reference: dict) -> None:
+def test_clusters_match_the_sandwich_written_out_in_r(scores, reference: Reference) -> None:
     ref = reference["effects"]
     raw, d = paired_change(*scores[:2], clusters=scores[2])
-    assert raw.std_error == pytest.approx(ref["mean_change_cluster_se"], abs=R_DIGITS)
-    assert (raw.ci_low, raw.ci_high) == pytest.approx(ref["mean_change_cluster_ci"], abs=R_DIGITS)
-    assert d.std_error == pytest.approx(ref["d_cluster_se"], abs=R_DIGITS)
+    ref.check({"mean_change_cluster_se": raw.std_error, "mean_change_cluster_ci": (raw.ci_low, raw.ci_high)}, abs=R_DIGITS)
+    ref.check({"d_cluster_se": d.std_error}, abs=R_DIGITS)
     assert (raw.n_clusters, raw.df) == (4, 3)
     assert "few clusters (4)" in raw.note
 

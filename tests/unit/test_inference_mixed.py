@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.references import Reference, load_reference
 
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError
 from attachment_outcomes.inference import mixed_model
@@ -19,12 +20,12 @@ LOGLIK, FIXED, VARIANCE = 1e-6, 1e-5, 1e-4
 
 
 @pytest.fixture(scope="module")
-def reference(root: Path) -> dict:
-    return json.loads((root / "tests/reference/change_reference.json").read_text())["mixed"]
+def reference() -> Reference:
+    return load_reference("change_reference")["mixed"]
 
 
 @pytest.fixture(scope="module")
-def data(reference: dict) -> pd.DataFrame:
+def data(reference: Reference) -> pd.DataFrame:
     return pd.DataFrame(reference["data"])
 
 
@@ -42,33 +43,30 @@ def lme4_order(variances: dict[str, float], slope: str | None) -> list[float]:
         ("intercept_reml", "value ~ week", [], True),
     ],
 )
-def test_fit_matches_lme4(name, formula, slopes, reml, data: pd.DataFrame, reference: dict) -> None:
+def test_fit_matches_lme4(name, formula, slopes, reml, data: pd.DataFrame, reference: Reference) -> None:
     fit = mixed_model(formula, data, groups="id", slopes=slopes, reml=reml)
     ref = reference[name]
     rename = {"(Intercept)": "Intercept", "armb": "arm[T.b]", "week:armb": "week:arm[T.b]"}
     terms = [rename.get(t, t) for t in ref["terms"]]
     mine = fit.estimates.set_index("term").loc[terms]
-    np.testing.assert_allclose(mine["estimate"], ref["fixed"], rtol=FIXED)
-    np.testing.assert_allclose(mine["std_error"], ref["se"], rtol=FIXED)
-    np.testing.assert_allclose(lme4_order(fit.variances, slopes[0] if slopes else None), ref["variances"], rtol=VARIANCE)
-    assert fit.loglik == pytest.approx(ref["loglik"], abs=LOGLIK)
-    assert fit.df == ref["df"]
-    np.testing.assert_allclose(fit.random_effects.to_numpy(), ref["random"], atol=1e-3)
+    ref.check({"fixed": mine["estimate"], "se": mine["std_error"]}, rel=FIXED)
+    ref.check({"variances": lme4_order(fit.variances, slopes[0] if slopes else None)}, rel=VARIANCE)
+    ref.check({"loglik": fit.loglik, "df": fit.df}, abs=LOGLIK)
+    ref.check({"random": fit.random_effects}, abs=1e-3)
     assert fit.converged
     assert fit.note == ""
 
 
-def test_a_variance_of_zero_is_found_and_said(data: pd.DataFrame, reference: dict) -> None:
+def test_a_variance_of_zero_is_found_and_said(data: pd.DataFrame, reference: Reference) -> None:
     ref = reference["singular_reml"]
     with pytest.warns(ConvergenceWarning, match="singular"):
         fit = mixed_model("flat ~ week", data, groups="id")
     assert fit.singular
     assert fit.converged
     assert "singular" in fit.note
-    np.testing.assert_allclose(fit.estimates["estimate"], ref["fixed"], rtol=FIXED)
-    np.testing.assert_allclose(fit.estimates["std_error"], ref["se"], rtol=FIXED)
+    ref.check({"fixed": fit.estimates["estimate"], "se": fit.estimates["std_error"]}, rel=FIXED)
     assert fit.variances["intercept"] == pytest.approx(0, abs=1e-6)
-    assert fit.loglik == pytest.approx(ref["loglik"], abs=LOGLIK)
+    ref.check({"loglik": fit.loglik}, abs=LOGLIK)
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from tests.references import Reference, load_reference
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference import linear_contrasts, logistic_contrasts
@@ -18,12 +16,12 @@ CONTRAST = "group[T.repaired] - group[T.unrepaired]"
 
 
 @pytest.fixture(scope="module")
-def reference(root: Path) -> dict:
-    return json.loads((root / "tests/reference/change_reference.json").read_text())["regression"]
+def reference() -> Reference:
+    return load_reference("change_reference")["regression"]
 
 
 @pytest.fixture
-def data(reference: dict) -> pd.DataFrame:
+def data(reference: Reference) -> pd.DataFrame:
     return pd.DataFrame(reference["data"])
 
 
@@ -36,12 +34,10 @@ def data(reference: dict) -> pd.DataFrame:
         ("logistic_cr1", logistic_contrasts, "good", "cluster", ITERATED),
     ],
 )
-def test_contrast_matches_r(name, function, outcome, cluster, tolerance, data: pd.DataFrame, reference: dict) -> None:
+def test_contrast_matches_r(name, function, outcome, cluster, tolerance, data: pd.DataFrame, reference: Reference) -> None:
     found = function(f"{outcome} ~ x + group", data, contrasts={"difference": CONTRAST}, cluster=cluster)["difference"]
-    ref = reference[name]
-    assert (found.estimate, found.std_error) == pytest.approx((ref["estimate"], ref["std_error"]), abs=tolerance)
-    assert (found.ci_low, found.ci_high) == pytest.approx(ref["ci"], abs=tolerance)
-    assert found.p_value == pytest.approx(ref["p"], abs=tolerance)
+    ours = {"estimate": found.estimate, "std_error": found.std_error, "ci": (found.ci_low, found.ci_high), "p": found.p_value}
+    reference[name].check(ours, abs=tolerance)
     assert found.n == 60
     assert np.isnan(found.n_clusters) if cluster is None else found.n_clusters == 12
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.references import Reference, load_reference
 
 from attachment_outcomes.config import load_instrument
 from attachment_outcomes.errors import StatisticsError
@@ -40,21 +38,20 @@ INSTRUMENT = {
 
 
 @pytest.fixture(scope="module")
-def reference(root: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((root / "tests" / "reference" / "measures_alpha.json").read_text(encoding="utf-8"))
-    return content
+def reference() -> Reference:
+    return load_reference("measures_alpha")
 
 
-def answers(reference: dict[str, Any]) -> np.ndarray:
+def answers(reference: Reference) -> np.ndarray:
     return np.array([[math.nan if v is None else v for v in row] for row in reference["answers"]], dtype=float)
 
 
-def keyed(reference: dict[str, Any]) -> np.ndarray:
+def keyed(reference: Reference) -> np.ndarray:
     form = read_instrument(INSTRUMENT)
     return keyed_answers(answers(reference), form.scales["total"], form)
 
 
-def test_alpha_and_its_interval_match_psych(reference: dict[str, Any]) -> None:
+def test_alpha_and_its_interval_match_psych(reference: Reference) -> None:
     found = cronbach_alpha(keyed(reference))
     assert (found.n, found.k) == (reference["n"], 6)
     assert found.alpha == pytest.approx(reference["alpha"], abs=R_TOLERANCE)
@@ -66,7 +63,7 @@ def test_alpha_and_its_interval_match_psych(reference: dict[str, Any]) -> None:
         assert (again.ci_low, again.ci_high) == pytest.approx((case["low"], case["high"]), abs=R_TOLERANCE)
 
 
-def test_alpha_equals_pingouin_on_complete_answers(reference: dict[str, Any]) -> None:
+def test_alpha_equals_pingouin_on_complete_answers(reference: Reference) -> None:
     pingouin = pytest.importorskip("pingouin")
     complete = pd.DataFrame(keyed(reference)).dropna()
     alpha, interval = pingouin.cronbach_alpha(data=complete)
@@ -102,7 +99,7 @@ def test_standard_error_of_measurement() -> None:
         standard_error_of_measurement(math.nan, 0.5)
 
 
-def long(reference: dict[str, Any], **more: object) -> pd.DataFrame:
+def long(reference: Reference, **more: object) -> pd.DataFrame:
     wide = pd.DataFrame(answers(reference), columns=[str(i) for i in range(1, 7)])
     wide["person_id"] = [f"p{i}" for i in range(len(wide))]
     rows = wide.melt("person_id", var_name="item").assign(instrument="six", rater="self", **more)
@@ -112,7 +109,7 @@ def long(reference: dict[str, Any], **more: object) -> pd.DataFrame:
 FORMS = {"six": read_instrument(INSTRUMENT)}
 
 
-def test_estimates_rest_on_the_first_occasion_of_each_rater(reference: dict[str, Any]) -> None:
+def test_estimates_rest_on_the_first_occasion_of_each_rater(reference: Reference) -> None:
     later = long(reference, wave=3).assign(value=1.0)
     mother = long(reference, wave=2).assign(rater="mother")
     rows = reliability_estimates(item_matrices(pd.concat([later, long(reference, wave=1), mother]), FORMS), FORMS)
@@ -127,7 +124,7 @@ def test_estimates_rest_on_the_first_occasion_of_each_rater(reference: dict[str,
     estimates_frame(rows)
 
 
-def test_alpha_that_cannot_be_estimated_is_said_not_left_out(reference: dict[str, Any]) -> None:
+def test_alpha_that_cannot_be_estimated_is_said_not_left_out(reference: Reference) -> None:
     few = long(reference, wave=0)
     few = few[few["person_id"].isin(["p0", "p1"])]
     rows = reliability_estimates(item_matrices(few, FORMS), FORMS)
@@ -137,7 +134,7 @@ def test_alpha_that_cannot_be_estimated_is_said_not_left_out(reference: dict[str
     assert reliability_estimates({}, FORMS)[0].estimand == "not testable"
 
 
-def test_several_questionnaires_of_one_person_are_told(reference: dict[str, Any]) -> None:
+def test_several_questionnaires_of_one_person_are_told(reference: Reference) -> None:
     both = pd.concat([long(reference, about_person_id="m"), long(reference, about_person_id="f")])
     alpha = reliability_estimates(item_matrices(both, FORMS), FORMS)[0]
     assert (alpha.n, alpha.n_clusters) == (20, 10)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from tests.references import load_reference
 
 from attachment_outcomes.config import load_instrument
 from attachment_outcomes.errors import ConfigError, DataError, StatisticsError
@@ -145,8 +144,8 @@ def test_scores_about_several_people_give_no_style() -> None:
         classify(typed(given, "scores"), [setting], FORMS, flow=Flow())
 
 
-def test_certainty_matches_r(root: Path) -> None:
-    for case in json.loads((root / "tests" / "reference" / "measures_alpha.json").read_text(encoding="utf-8"))["certainty"]:
+def test_certainty_matches_r() -> None:
+    for case in load_reference("measures_alpha")["certainty"]:
         found = style_certainty(
             [case["anxiety"]],
             [case["avoidance"]],
@@ -154,8 +153,7 @@ def test_certainty_matches_r(root: Path) -> None:
             sem_anxiety=case["sem_anxiety"],
             sem_avoidance=case["sem_avoidance"],
         ).iloc[0]
-        for style in ("secure", "preoccupied", "dismissing", "fearful"):
-            assert found[style] == pytest.approx(case[style], abs=R_TOLERANCE)
+        case.check(found[["secure", "preoccupied", "dismissing", "fearful"]], abs=R_TOLERANCE)
 
 
 def test_a_person_half_a_sem_from_one_cut_is_misclassified_by_that_tail() -> None:

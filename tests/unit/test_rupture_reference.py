@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from tests.references import load_reference
 
-from attachment_outcomes.files import read_json
 from attachment_outcomes.rupture import control_chart, read_series, repair_effect, within_person_drop
 
 RTOL = 1e-9  # the same closed formulas in double precision; the data carry one or two decimals
@@ -14,13 +14,13 @@ RTOL_P = 1e-7  # tails of t from two different routines
 
 
 @pytest.fixture(scope="module")
-def limits(root):
-    return read_json(root / "tests/reference/rupture_xmr.json")
+def limits():
+    return load_reference("rupture_xmr")
 
 
 @pytest.fixture(scope="module")
-def outcome(root):
-    return read_json(root / "tests/reference/rupture_outcome.json")
+def outcome():
+    return load_reference("rupture_outcome")
 
 
 def series(case):
@@ -32,8 +32,7 @@ def test_xmr_limits_match_r(limits):
     assert len(limits["xmr"]) == 9
     for case in limits["xmr"]:
         signal = control_chart(series(case), detrend=case["detrend"], baseline=case["baseline"])
-        np.testing.assert_allclose(signal.center, case["center"], rtol=RTOL)
-        np.testing.assert_allclose(signal.limit, case["limit"], rtol=RTOL)
+        case.check({"center": signal.center, "limit": signal.limit}, rel=RTOL)
 
 
 def test_drops_match_r(limits):
@@ -49,9 +48,8 @@ def test_outcome_contrasts_match_r(outcome, reference, cluster, method):
     assert [r.estimand for r in rows] == list(outcome[reference])
     for row in rows:
         expected = outcome[reference][row.estimand]
-        for field in ("estimate", "std_error", "ci_low", "ci_high"):
-            assert getattr(row, field) == pytest.approx(expected[field], rel=RTOL), (row.estimand, field)
-        assert row.p_value == pytest.approx(expected["p_value"], rel=RTOL_P)
+        expected.check({field: getattr(row, field) for field in ("estimate", "std_error", "ci_low", "ci_high")}, rel=RTOL)
+        expected.check({"p_value": row.p_value}, rel=RTOL_P)
         assert method in row.method
         assert row.n == 120
         assert row.n_clusters == (15 if cluster else 120)
