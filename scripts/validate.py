@@ -41,7 +41,7 @@ class Folder:
     def __init__(self, study: RecoveryStudy, folder: Path) -> None:
         """Use a folder of the study's own, and clear it of the blocks of other states."""
         self.cells = ["-".join(f"{k}={v}" for k, v in cell.items()) for cell in study.cells]
-        self.folder = folder / study.code()["repetitions"]
+        self.folder = folder / study.code["repetitions"]
         for other in folder.glob("*") if folder.is_dir() else ():
             if other != self.folder:
                 shutil.rmtree(other)
@@ -91,7 +91,7 @@ def record(study: RecoveryStudy, rows: pd.DataFrame, repetitions: int) -> dict[s
         "repetitions": repetitions,
         "cells": study.cells,
         "methods": study.methods,
-        "code": study.code(),
+        "code": study.code,
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}},
         "failures": failures(rows, study),
         "first": first_findings(rows, study, FIRST),
@@ -117,7 +117,7 @@ def state(study: RecoveryStudy, folder: Path) -> str:
     if lacking:
         return f"{study.name}: no results yet ({', '.join(lacking)})"
     told = read_json(folder / f"{study.name}.json")
-    code = study.code()
+    code = study.code
     changed = {
         "seed": told["seed"] != study.seed,
         "number of repetitions": told["repetitions"] != study.repetitions,
@@ -159,14 +159,13 @@ def main(arguments: list[str]) -> int:
         stale = [text for study in studies if (text := state(study, committed))]
         sys.stdout.write("".join(f"{text}\n" for text in stale) or "All recovery results are up to date.\n")
         return int(bool(stale))
+    # At once, so that an edit during a long run is not taken for the code that ran.
+    folders = {study.name: Folder(study, work / study.name / "blocks") for study in studies}
     said = []
     for study in studies:
         repetitions = options.repetitions or study.repetitions
         full = repetitions == study.repetitions
-        rows = run_study(
-            study, repetitions=repetitions, cores=options.cores, store=Folder(study, work / study.name / "blocks"),
-            tell=Progress(study.name),
-        )  # fmt: skip
+        rows = run_study(study, repetitions=repetitions, cores=options.cores, store=folders[study.name], tell=Progress(study.name))
         out = options.out or (committed if full else work / study.name)
         results = write(study, rows, repetitions, out)
         said += disagreements(results, study) if full else []

@@ -366,7 +366,7 @@ def test_the_code_that_makes_the_repetitions_has_a_fingerprint_and_the_grid_does
         return RecoveryStudy(
             name="x", seed=seed, repetitions=5, scenario=f"{STUDY}.scenarios:pooled_samples", grid={"samples": [3], "tau": [tau]},
             estimators=[Estimator(function=function, methods={"a": ""}, options={"method": "DL", **options})],
-        ).code()  # fmt: skip
+        ).code  # fmt: skip
 
     assert coded() == coded(tau=0.2)
     assert coded(seed=2)["repetitions"] != coded()["repetitions"] != coded(interval="z")["repetitions"]

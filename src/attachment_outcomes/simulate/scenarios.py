@@ -148,3 +148,70 @@ def therapy(
         "residual variance": residual_share * variance, "therapist share": therapist_share,
     }  # fmt: skip
     return Sample(data, truth)
+
+
+def repairs(
+    rng: np.random.Generator,
+    *,
+    clients: int,
+    per_therapist: int,
+    fewest: int,
+    most: int,
+    level: float,
+    week: float,
+    trained: float,
+    sd_client: float,
+    sd_therapist: float,
+) -> Sample:
+    r"""Whether ruptures were repaired: several ruptures a client, clients of therapists, in log odds.
+
+    .. math:: \mathrm{logit}\,P = \beta_0 + \beta_1 t/10 + \beta_2\,trained_j + \beta_3\,office_j + w_j + u_{ji}
+
+    ``week`` is the coefficient of ten weeks; the weeks of a client's ruptures are drawn from 1 to 20. Two of five therapists are
+    trained; ``office`` (every second, in an order of its own) does nothing. Targets: ``level``, ``week``, ``training``,
+    ``office`` (0), ``client sd`` and ``therapist sd``.
+    """
+    therapists = clients // per_therapist
+    therapist_of = np.arange(clients) % therapists
+    trained_of = (np.arange(therapists) % 5 < 2).astype(float)
+    office_of = (np.argsort(rng.random(therapists), kind="stable") % 2).astype(float)
+    own = level + (trained * trained_of + sd_therapist * normals(rng, therapists))[therapist_of] + sd_client * normals(rng, clients)
+    ruptures = np.floor(fewest + (most + 1 - fewest) * rng.random(clients)).astype(np.int64)
+    client = np.repeat(np.arange(clients), ruptures)
+    weeks = 1 + np.floor(20 * rng.random(len(client)))
+    repaired = rng.random(len(client)) < expit(own[client] + week * weeks / 10)
+    data = pd.DataFrame(
+        {
+            "person_id": client,
+            "therapist_id": therapist_of[client],
+            "tens": weeks / 10,
+            "trained": trained_of[therapist_of][client],
+            "office": office_of[therapist_of][client],
+            "repaired": repaired.astype(float),
+        }
+    )
+    truth = {
+        "level": level, "week": week, "training": trained, "office": 0.0, "client sd": sd_client, "therapist sd": sd_therapist,
+    }  # fmt: skip
+    return Sample(data, truth)
+
+
+def clustered_pairs(
+    rng: np.random.Generator, *, therapists: int, icc: float, correlation: float, fewest: int, most: int, skew: float
+) -> Sample:
+    r"""Two scores of the clients of therapists, correlated alike between and within therapists; the first may be skewed.
+
+    Standard normal scores of variance ``icc`` between therapists and 1 − ``icc`` within; the first is then
+    :math:`(e^{sx} - 1)/s` with s ``skew`` (x itself where s is 0), so that its mean is not 0. The data are the two scores and
+    the therapists. Targets: ``mean`` of the first, and ``correlation`` of the second with the normal score before the change.
+    """
+    n = np.floor(fewest + (most + 1 - fewest) * rng.random(therapists)).astype(np.int64)
+    therapist = np.repeat(np.arange(therapists), n)
+    between, within = normals(rng, 2, therapists), normals(rng, 2, len(therapist))
+    own = np.sqrt(1 - correlation**2)
+    first = np.sqrt(icc) * between[0][therapist] + np.sqrt(1 - icc) * within[0]
+    other = np.sqrt(icc) * between[1][therapist] + np.sqrt(1 - icc) * within[1]
+    skewed = np.expm1(skew * first) / skew if skew else first
+    mean = (np.exp(skew**2 / 2) - 1) / skew if skew else 0.0
+    data = (np.column_stack([skewed, first, correlation * first + own * other]), therapist)
+    return Sample(data, {"mean": float(mean), "correlation": correlation})

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import t as student
 
+from attachment_outcomes.inference.correlation import pearson
+from attachment_outcomes.inference.logistic_mixed.fit import logistic_mixed_model
 from attachment_outcomes.inference.mixed.model import MixedFit, coefficients, mixed_model
 from attachment_outcomes.inference.mixed.reading import moments_of
 from attachment_outcomes.inference.pooling import pool
-from attachment_outcomes.inference.proportions import proportion
+from attachment_outcomes.inference.proportions import proportion, robust_variance
+from attachment_outcomes.inference.resampling import cluster_bootstrap
 from attachment_outcomes.simulate.recovery.study import Finding
 
 Numbers = NDArray[np.float64]
+Interval = Literal["percentile", "basic", "BCa", "studentised"]
 REML = "REML"
 COLUMNS = ["estimate", "std_error", "ci_low", "ci_high", "p_value"]
 
@@ -99,3 +105,50 @@ def _table(fit: MixedFit, interval: str) -> pd.DataFrame:
     infinite = np.full(len(fit.estimates), np.inf)
     estimate, std_error = (fit.estimates[c].to_numpy(dtype=float) for c in ("estimate", "std_error"))
     return coefficients(estimate, std_error, infinite, list(fit.estimates["term"]), fit.ci_level)
+
+
+def repair(data: pd.DataFrame, *, quadrature: int) -> Iterator[Finding]:
+    """Fit a logistic mixed model to the ruptures of :func:`~attachment_outcomes.simulate.scenarios.repairs`."""
+    fit = logistic_mixed_model(
+        "repaired ~ tens + trained + office", data, groups=("person_id", "therapist_id"), quadrature=quadrature
+    )
+    targets = {"Intercept": "level", "tens": "week", "trained": "training", "office": "office"}
+    for term, numbers in zip(fit.estimates["term"], fit.estimates[COLUMNS].to_numpy(dtype=float), strict=True):
+        estimate, std_error, low, high, p_value = map(float, numbers)
+        yield Finding(targets[str(term)], estimate, std_error, low, high, p_value, fit.converged, fit.singular)
+    for name, target in (("intercept", "client sd"), ("therapist_id: intercept", "therapist sd")):
+        yield Finding(target, math.sqrt(fit.variances[name]), converged=fit.converged, singular=fit.singular)
+
+
+def resampled(
+    data: tuple[Numbers, NDArray[np.int64]], *, methods: Sequence[Interval], replicates: int, seed: int
+) -> Iterator[Finding]:
+    """Bootstrap whole therapists for the mean and the correlation of a pair of scores, with intervals by several methods.
+
+    ``methods`` are those of :meth:`~attachment_outcomes.inference.resampling.Replicates.interval`.
+    """
+    scores, therapist = data
+    skewed, x, y = scores.T
+    sums = np.column_stack([np.ones(len(x)), skewed, x, y, x * x, y * y, x * y])
+
+    def statistic(s: Numbers) -> Numbers:
+        n, *totals = s.T
+        mean, mx, my, xx, yy, xy = (total / n for total in totals)
+        return np.column_stack([mean, (xy - mx * my) / np.sqrt((xx - mx**2) * (yy - my**2))])
+
+    found = cluster_bootstrap(statistic, sums, rng=np.random.default_rng(seed), clusters=therapist, replicates=replicates)
+    for method in methods:
+        for which, target in enumerate(("mean", "correlation")):
+            one = found.interval(which, method=method)
+            yield Finding(target, one.estimate, one.std_error, one.ci_low, one.ci_high, method=method)
+
+
+def sandwich(data: tuple[Numbers, NDArray[np.int64]], *, by_therapist: bool) -> Iterator[Finding]:
+    """Estimate the mean with a t interval of the (cluster-)robust error, and the correlation with Fisher's interval."""
+    scores, therapist = data
+    value = float(scores[:, 0].mean())
+    variance, df = robust_variance(scores[:, 0] - value, therapist if by_therapist else None)
+    half = float(student.ppf(0.975, df)) * math.sqrt(variance)
+    yield Finding("mean", value, math.sqrt(variance), value - half, value + half)
+    r = pearson(scores[:, 1], scores[:, 2], clusters=therapist.tolist() if by_therapist else None)
+    yield Finding("correlation", r.r, ci_low=r.ci_low, ci_high=r.ci_high)

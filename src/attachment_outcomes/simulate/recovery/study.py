@@ -16,6 +16,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -152,8 +153,9 @@ class RecoveryStudy:
         """The names of all methods, in order."""
         return [name for estimator in self.estimators for name in estimator.methods]
 
+    @cached_property
     def code(self) -> dict[str, str]:
-        """Return the fingerprints of what makes the repetitions and of what sums them up.
+        """The fingerprints of what makes the repetitions and of what sums them up, when first asked for.
 
         That of the repetitions covers the seed, the settings, and the code that scenario and estimators reach; a function
         that is given as such counts by its name only. Grid, limits and figure do not count: a cell's repetitions do not
