@@ -22,7 +22,7 @@ from attachment_outcomes.inference.design import Design, build_design, tied_colu
 from attachment_outcomes.inference.logistic_mixed.likelihood import quadrature as integrate
 from attachment_outcomes.inference.logistic_mixed.nested import Nest, Numbers, Positions, make_nest, shift_variances
 from attachment_outcomes.inference.logistic_mixed.result import INTERCEPT, LogisticFit
-from attachment_outcomes.inference.logistic_mixed.search import Optimum, RunawayError, maximise
+from attachment_outcomes.inference.logistic_mixed.search import RUNAWAY_SD, Optimum, RunawayError, maximise
 from attachment_outcomes.inference.logistic_mixed.start import ordinary_logistic, refuse_separation
 
 PLACE = "logistic mixed model"
@@ -196,7 +196,7 @@ def _maximise(nest: Nest, start: Numbers, quadrature: int, levels: tuple[str, ..
         raise StatisticsError(
             problem(
                 PLACE,
-                f"the standard deviation of {level!r} grows without end: nearly every {level!r} has only 0s or only 1s.",
+                f"the standard deviation of {level!r} grows beyond {RUNAWAY_SD:.0f} log odds: nearly all have only 0s or only 1s.",
                 hint=f"{hint}leave {level!r} out, or analyse one row for each.",
             )
         ) from error

@@ -25,7 +25,7 @@ Positions = NDArray[np.intp]
 
 LEAST_LOG_ODDS = -700.0  # e to the power of 710 is infinite
 MODE_STEPS = 100  # Newton steps for the mode; from a far start about ten are needed
-MODE_NEAR = 1e-7  # Newton decrement from which one more step, converging quadratically, reaches rounding error
+MODE_NEAR = 1e-10  # Newton decrement from which one more step, converging quadratically, reaches rounding error
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from attachment_outcomes.inference.logistic_mixed.nested import Nest, Numbers, c
 STEPS = 25  # of Newton; ordinary data need five, and separated data would go on for ever
 DONE = 1e-8  # Newton decrement
 FAR = 12.0  # log odds (6 in a million) beyond which a fit is looked at for separation
-SEPARATES = 1e-6  # share of a column's largest value
+SEPARATES = 1e-6  # weight of a column, each scaled to at most 1
 
 
 def ordinary_logistic(nest: Nest) -> tuple[Numbers, bool]:
@@ -58,31 +58,43 @@ def refuse_separation(nest: Nest, x: Numbers, names: Sequence[str]) -> None:
 
     Notes
     -----
-    A linear programme finds it (Konis 2007): the sum of the distances is maximised with each :math:`\gamma` between −1 and 1.
+    A linear programme looks for it (Konis 2007), and for the one with the smallest :math:`\sum|\gamma|`, which has few columns.
     Random intercepts do not help: they are held near zero.
+
+    References
+    ----------
+    Konis, K. (2007). Linear programming algorithms for detecting separated data in binary logistic regression models [Thesis].
     """
     scale = np.abs(x).max(axis=0)
     side = np.where(nest.y == nest.m, 1.0, np.where(nest.y == 0, -1.0, 0.0))
-    rows = pd.DataFrame(x / np.where(scale > 0, scale, 1.0))
-    patterns = rows.assign(side=side).drop_duplicates().to_numpy()
+    patterns = pd.DataFrame(x / np.where(scale > 0, scale, 1.0)).assign(side=side).drop_duplicates().to_numpy()
     told, mixed = patterns[patterns[:, -1] != 0], patterns[patterns[:, -1] == 0, :-1]
     toward = told[:, :-1] * told[:, -1:]
-    found = linprog(
-        -toward.sum(axis=0), A_ub=-toward, b_ub=np.zeros(len(toward)), A_eq=mixed if len(mixed) else None,
-        b_eq=np.zeros(len(mixed)) if len(mixed) else None, bounds=(-1, 1),
-    )  # fmt: skip
-    if found.status != 0 or -found.fun < SEPARATES:
+    complete = None if len(mixed) else _direction(toward, np.ones(len(toward)), mixed)
+    total = np.vstack([toward, toward.sum(axis=0)])
+    found = complete if complete is not None else _direction(total, np.append(np.zeros(len(toward)), len(toward)), mixed)
+    if found is None:
         return
-    part = [name for name, weight in zip(names, found.x, strict=True) if abs(weight) > SEPARATES]
-    complete = bool((toward @ found.x > SEPARATES).all()) and not len(mixed)
-    kind = "tell 0 from 1 without error (complete separation)" if complete else "have values at which the outcome never varies"
+    part = [name for name, weight in zip(names, found, strict=True) if abs(weight) > SEPARATES]
+    part = [name for name in part if name != "Intercept"] or part
+    kind = "complete" if complete is not None else "quasi-complete"
+    what = "tell 0 from 1 without error" if complete is not None else "have values at which the outcome never varies"
     raise StatisticsError(
         problem(
             "logistic mixed model",
-            f"{', '.join(repr(n) for n in part)} {kind}"
-            + ("" if complete else " (quasi-complete separation)")
-            + ", so their log odds "
-            "have no finite estimate.",
+            f"{', '.join(repr(n) for n in part)} {what} ({kind} separation), so there is no finite estimate.",
             hint="join rare categories, leave the predictor out, or report the counts.",
         )
     )
+
+
+def _direction(toward: Numbers, least: Numbers, level: Numbers) -> Numbers | None:
+    """Return the smallest weights with ``toward`` times them at least ``least`` and ``level`` times them zero; None if none are."""
+    found = linprog(
+        np.ones(2 * toward.shape[1]), A_ub=np.hstack([-toward, toward]), b_ub=-least,
+        A_eq=np.hstack([level, -level]) if len(level) else None, b_eq=np.zeros(len(level)) if len(level) else None,
+    )  # fmt: skip
+    if found.status != 0:
+        return None
+    plus, minus = np.split(found.x, 2)
+    return np.asarray(plus - minus)
