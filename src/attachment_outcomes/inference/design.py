@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,18 @@ MOST_LEVELS = 500  # of a categorical predictor; more are people or therapists, 
 TIED = 1e-7  # length of what is left of a predictor, as a share of it, below which the others determine it (as in R's lm)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CompleteRows:
-    """The rows that a model uses, and how many it could not."""
+    """The rows that a model uses, by column (numbers as arrays, other columns as series), and how many it could not."""
 
-    rows: pd.DataFrame
+    values: dict[str, Any]
+    n: int
     n_excluded: int
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The same as a table."""
+        return pd.DataFrame(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +114,8 @@ def complete_rows(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = ()
             if isinstance(values.dtype, pd.CategoricalDtype):
                 values = values.cat.remove_unused_categories()
             kept[column] = values.reset_index(drop=True)
-    rows = pd.DataFrame(kept)
-    return CompleteRows(rows, len(data) - len(rows))
+    n = int(complete.sum())
+    return CompleteRows(kept, n, len(data) - n)
 
 
 def _names(formula: str) -> list[str]:
@@ -231,7 +237,7 @@ def _matrices(parsed: Any, rows: pd.DataFrame, formula: str) -> Any:
         raise StatisticsError(problem("model", f"cannot make the columns of {formula!r}.", hint=hint)) from error
 
 
-def matrices(columns: Columns, rows: pd.DataFrame) -> tuple[Numbers, Numbers]:
+def matrices(columns: Columns, rows: pd.DataFrame | Mapping[str, Any]) -> tuple[Numbers, Numbers]:
     """Return outcome (n,) and fixed effects (n, p) of complete rows.
 
     Raises
@@ -240,12 +246,13 @@ def matrices(columns: Columns, rows: pd.DataFrame) -> tuple[Numbers, Numbers]:
         If the outcome is not one numeric column, or a function in the formula makes missing or infinite values.
     """
     if columns.plain is not None and columns.outcome is not None:
-        found = np.ones((len(rows), len(columns.plain)))
+        y = np.asarray(rows[columns.outcome], dtype=float)
+        found = np.ones((len(y), len(columns.plain)))
         for j, factors in enumerate(columns.plain):
             for name in factors:
-                found[:, j] *= rows[name].to_numpy(dtype=float)
-        return rows[columns.outcome].to_numpy(dtype=float), found
-    both = _matrices(columns.spec, rows, str(columns.spec.rhs.formula))
+                found[:, j] *= np.asarray(rows[name], dtype=float)
+        return y, found
+    both = _matrices(columns.spec, pd.DataFrame(rows), str(columns.spec.rhs.formula))
     y, x = both.lhs.to_numpy(dtype=float), both.rhs.to_numpy(dtype=float)
     if y.shape[1] != 1:
         raise StatisticsError(problem("model", "the outcome is not one numeric column.", hint="code it as a number."))
@@ -258,11 +265,13 @@ def matrices(columns: Columns, rows: pd.DataFrame) -> tuple[Numbers, Numbers]:
     return y[:, 0], x
 
 
-def categories(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, list[Any]]:
+def categories(rows: pd.DataFrame | Mapping[str, Any], names: Iterable[str]) -> dict[str, list[Any]]:
     """Return the levels, in order, of those columns that are not numeric."""
     found: dict[str, list[Any]] = {}
     for name in names:
         column = rows[name]
+        if isinstance(column, np.ndarray):
+            continue
         if isinstance(column.dtype, pd.CategoricalDtype):
             found[name] = list(column.cat.categories)
         elif not pd.api.types.is_numeric_dtype(column):
@@ -274,9 +283,9 @@ def categories(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, list[Any]]
     return found
 
 
-def as_categories(rows: pd.DataFrame, levels: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
-    """Return rows with the named columns as categoricals of the given levels."""
-    return rows.assign(**{name: pd.Categorical(rows[name], categories=list(known)) for name, known in levels.items()})
+def as_categories(rows: Mapping[str, Any], levels: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
+    """Return the columns with the named ones as categoricals of the given levels."""
+    return {**rows, **{name: pd.Categorical(rows[name], categories=list(known)) for name, known in levels.items()}}
 
 
 def build_design(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (), as_is: Sequence[str] = ()) -> Design:
@@ -300,7 +309,7 @@ def build_design(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (),
     parsed = parse(formula)
     check_columns([*parsed.wanted, *extra], data.columns)
     used = complete_rows(formula, data, extra=extra, as_is=as_is)
-    if not len(used.rows):
+    if not used.n:
         raise StatisticsError(problem("model", "no row has a value in every column used."))
     known = categories(used.rows, parsed.wanted)
     spec = _matrices(parsed.formula, used.rows, formula).model_spec

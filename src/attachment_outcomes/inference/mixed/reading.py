@@ -86,15 +86,15 @@ def moments_of(
             hint = "make such columns (centred, scaled, splines, C() of a number) before, and name them in the formula."
             what = "a column of the formula depends on all the data, which are read in parts."
             raise StatisticsError(problem(PLACE, what, hint=hint))
-        spec = design.build_design(formula, source.rows).spec
+        spec = design.build_design(formula, pd.DataFrame(source.values)).spec
     recipe = _recipe(formula, parsed.outcome, names, by_level, spec, known, numeric)
     extra_columns = [c for c in extra if c not in recipe.fixed]
     kept = [i for i, at in enumerate(recipe.fixed_at) if at >= 0]
     parts = []
     for chunk in source.chunks(len(source) if whole else rows_at_a_time):
-        y, x = design.matrices(spec, design.as_categories(chunk, known))
-        values = np.vstack([x.T[kept], *(chunk[c].to_numpy(dtype=float)[None] for c in extra_columns), y[None]])
-        parts.append(_person_moments(recipe, chunk, values))
+        y, x = design.matrices(spec, design.as_categories(chunk.values, known))
+        values = np.vstack([x.T[kept], *(np.asarray(chunk.values[c], dtype=float)[None] for c in extra_columns), y[None]])
+        parts.append(_person_moments(recipe, chunk.groups, values))
     merged = merge_moments(parts)
     return Moments(
         recipe=recipe, labels=merged.labels, n=merged.n, mean=merged.mean, scatter=merged.scatter,
@@ -136,14 +136,12 @@ def _recipe(
     )  # fmt: skip
 
 
-def _person_moments(recipe: Recipe, chunk: pd.DataFrame, values: NDArray[np.float64]) -> Moments:
-    starts = run_starts(chunk[recipe.groups[0]])
+def _person_moments(recipe: Recipe, groups: list[Group], values: NDArray[np.float64]) -> Moments:
+    starts = run_starts(groups[0].codes)
     n, mean, scatter = person_moments(values, starts)
-    heads = chunk.iloc[starts]
-    for name in recipe.groups[1:]:
-        label = chunk[name]
+    for name, group in zip(recipe.groups[1:], groups[1:], strict=True):
         # A change of therapist within a person's rows starts a run that no person starts.
-        broken = np.setdiff1d(run_starts(label), starts, assume_unique=True)
+        broken = np.setdiff1d(run_starts(group.codes), starts, assume_unique=True)
         if len(broken):
             people = len(np.unique(np.searchsorted(starts, broken, side="right")))
             raise StatisticsError(
@@ -154,51 +152,89 @@ def _person_moments(recipe: Recipe, chunk: pd.DataFrame, values: NDArray[np.floa
                     "here; statsmodels' MixedLM takes them as variance components (vc_formula).",
                 )
             )
-    labels = tuple(pd.Index(heads[name]) for name in recipe.groups)
+    labels = tuple(group.labels(starts) for group in groups)
     return Moments(recipe=recipe, labels=labels, n=n, mean=mean, scatter=scatter, n_excluded=0)
 
 
-def run_starts(labels: pd.Series) -> NDArray[np.intp]:
-    """Return the rows at which a run of equal labels starts."""
-    values = labels.to_numpy() if pd.api.types.is_numeric_dtype(labels) else pd.factorize(labels)[0]
-    return np.flatnonzero(np.concatenate([[True], values[1:] != values[:-1]]))
+def run_starts(codes: NDArray[Any]) -> NDArray[np.intp]:
+    """Return the rows at which a run of equal codes starts."""
+    return np.flatnonzero(np.concatenate([[True], codes[1:] != codes[:-1]]))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A level's labels, row by row: numbers as they are, other labels as codes into ``names``."""
+
+    codes: NDArray[Any]
+    names: pd.Index | None
+
+    def labels(self, rows: NDArray[np.intp]) -> pd.Index:
+        """Return the labels of some rows."""
+        return pd.Index(self.codes[rows]) if self.names is None else self.names.take(self.codes[rows])
+
+    def part(self, rows: slice | NDArray[np.intp]) -> Group:
+        """Return the group of some rows."""
+        return Group(self.codes[rows], self.names)
+
+
+def group_of(labels: pd.Series) -> Group:
+    """Return a column of labels as a group."""
+    if isinstance(labels.dtype, np.dtype) and labels.dtype.kind in "iuf":
+        return Group(labels.to_numpy(), None)
+    codes, names = pd.factorize(labels)
+    return Group(codes, pd.Index(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some whole persons' rows: numbers as arrays, other columns as series, and the groups, lowest first."""
+
+    values: dict[str, Any]
+    groups: list[Group]
 
 
 @dataclass(slots=True, init=False)
 class _Table:
     """Complete rows of a frame, each person's beside each other."""
 
-    rows: pd.DataFrame
-    person: str
+    values: dict[str, Any]
+    groups: list[Group]
+    n: int
     n_excluded: int
-    order: NDArray[np.intp] | None
 
     def __init__(self, formula: str, data: pd.DataFrame, columns: list[str], groups: list[str]) -> None:
         design.check_columns(columns, data.columns)
         used = design.complete_rows(formula, data, extra=columns, as_is=groups)
-        if not len(used.rows):
+        if not used.n:
             raise StatisticsError(problem(PLACE, "no row has a value in every column used."))
-        self.rows, self.person, self.n_excluded, self.order = used.rows, groups[0], used.n_excluded, None
-        heads = used.rows[groups[0]].iloc[run_starts(used.rows[groups[0]])]
-        if heads.duplicated().any():
-            codes = pd.factorize(used.rows[groups[0]])[0]
-            self.order = np.argsort(codes, kind="stable")
+        self.n, self.n_excluded = used.n, used.n_excluded
+        self.groups = [group_of(used.values[name]) for name in groups]
+        self.values = {name: column for name, column in used.values.items() if name not in groups}
+        person = self.groups[0].codes
+        if pd.Series(person[run_starts(person)]).duplicated().any():
+            order = np.argsort(pd.factorize(person)[0], kind="stable")
+            self.groups = [group.part(order) for group in self.groups]
+            self.values = {name: _taken(column, order) for name, column in self.values.items()}
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.n
 
     def categories(self, names: list[str]) -> dict[str, list[Any]]:
-        return design.categories(self.rows, names)
+        return design.categories(self.values, names)
 
-    def chunks(self, size: int) -> Iterator[pd.DataFrame]:
-        rows = self.rows if self.order is None else self.rows.iloc[self.order]
-        if len(rows) <= size:
-            yield rows
+    def chunks(self, size: int) -> Iterator[Chunk]:
+        if self.n <= size:
+            yield Chunk(self.values, self.groups)
             return
-        starts = run_starts(rows[self.person])
-        cuts = np.unique(starts[np.searchsorted(starts, np.arange(0, len(rows), size))[:-1]])
-        for first, last in zip(cuts, [*cuts[1:], len(rows)], strict=True):
-            yield rows.iloc[first:last]
+        starts = run_starts(self.groups[0].codes)
+        cuts = np.unique(starts[np.searchsorted(starts, np.arange(0, self.n, size))[:-1]])
+        for first, last in zip(cuts, [*cuts[1:], self.n], strict=True):
+            rows = slice(first, last)
+            yield Chunk({k: _taken(c, rows) for k, c in self.values.items()}, [g.part(rows) for g in self.groups])
+
+
+def _taken(column: Any, rows: slice | NDArray[np.intp]) -> Any:
+    return column[rows] if isinstance(column, np.ndarray) else column.iloc[rows]
 
 
 @dataclass(slots=True, init=False)
@@ -207,7 +243,7 @@ class _File:
 
     connection: Any
     columns: list[str]
-    person: str
+    groups: list[str]
     kinds: dict[str, str]
     total: int
     n_excluded: int
@@ -223,7 +259,7 @@ class _File:
         )
         self.kinds = {row[0]: str(row[1]) for row in self.connection.execute("DESCRIBE everything").fetchall()}
         design.check_columns(columns, self.kinds)
-        self.columns, self.person = columns, groups[0]
+        self.columns, self.groups = columns, groups
         known = [f"{_quoted(c)} IS NOT NULL" + (f" AND NOT isnan({_quoted(c)})" if self._real(c) else "") for c in columns]
         chosen = ", ".join(_quoted(c) for c in columns)
         self.connection.execute(f"CREATE VIEW complete AS SELECT {chosen} FROM everything WHERE {' AND '.join(known)}")
@@ -260,27 +296,32 @@ class _File:
     def _contiguous(self) -> bool:
         """Tell whether each person's rows already lie beside each other in the file."""
         heads, last = [], None
-        for batch in self.connection.sql(f"SELECT {_quoted(self.person)} AS who FROM complete").to_arrow_reader(ROWS):
-            who = pa.Table.from_batches([batch]).to_pandas()["who"]
-            found = who.iloc[run_starts(who)]
-            heads.append(found.iloc[1:] if last is not None and found.iloc[0] == last else found)
-            last = who.iloc[-1]
-        return not pd.concat(heads).duplicated().any()
+        for batch in self.connection.sql(f"SELECT {_quoted(self.groups[0])} AS who FROM complete").to_arrow_reader(ROWS):
+            who = group_of(pa.Table.from_batches([batch]).to_pandas()["who"])
+            found = who.labels(run_starts(who.codes))
+            heads.append(found[1:] if last is not None and found[0] == last else found)
+            last = who.labels(np.array([-1]))[0]
+        return not heads[0].append(heads[1:]).has_duplicates
 
-    def chunks(self, size: int) -> Iterator[pd.DataFrame]:
+    def chunks(self, size: int) -> Iterator[Chunk]:
         # All columns, so that a person's rows come in one order however many threads read.
-        keys = [self.person, *(c for c in self.columns if c != self.person)]
+        keys = [self.groups[0], *(c for c in self.columns if c != self.groups[0])]
         order = "" if self._contiguous() else f" ORDER BY {', '.join(_quoted(k) for k in keys)}"
         rest: pd.DataFrame | None = None
         for batch in self.connection.sql(f"SELECT * FROM complete{order}").to_arrow_reader(size):
             rows = pa.Table.from_batches([batch]).to_pandas()
             rows = rows if rest is None else pd.concat([rest, rows], ignore_index=True)
-            cut = int(run_starts(rows[self.person])[-1])
+            cut = int(run_starts(group_of(rows[self.groups[0]]).codes)[-1])
             rest = rows.iloc[cut:]  # the last person's rows may go on in the next batch
             if cut:
-                yield rows.iloc[:cut].reset_index(drop=True)
+                yield self._chunk(rows.iloc[:cut])
         if rest is not None:
-            yield rest.reset_index(drop=True)
+            yield self._chunk(rest)
+
+    def _chunk(self, rows: pd.DataFrame) -> Chunk:
+        used = design.complete_rows("", rows, extra=self.columns, as_is=self.groups)
+        values = {name: column for name, column in used.values.items() if name not in self.groups}
+        return Chunk(values, [group_of(used.values[name]) for name in self.groups])
 
 
 def _quoted(name: str) -> str:
