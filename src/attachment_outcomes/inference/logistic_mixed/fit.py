@@ -85,7 +85,7 @@ def logistic_mixed_model(
     nest, order = make_nest(design.y, basis * np.sqrt(len(basis)), codes)
     start, far = ordinary_logistic(nest)
     if far:
-        refuse_separation(nest, nest.x @ np.linalg.inv(back), design.names)
+        refuse_separation(nest, nest.x.T @ np.linalg.inv(back), design.names)
     best = _maximise(nest, start, quadrature, levels)
 
     to_terms = np.eye(len(best.parameters))

@@ -25,6 +25,7 @@ from attachment_outcomes.inference.logistic_mixed.nested import (
     Nest,
     Numbers,
     chances,
+    dot,
     find_mode,
     log_chances,
     shift_variances,
@@ -60,7 +61,7 @@ def evaluate(nest: Nest, sd: Numbers, beta: Numbers, start: Sequence[Numbers], p
     points
         Quadrature points a level; 1 is Laplace, for any number of levels, more need two levels.
     """
-    mode = find_mode(nest, sd, nest.x @ beta, start)
+    mode = find_mode(nest, sd, nest.fixed_part(beta), start)
     return laplace(nest, sd, mode) if points == 1 else quadrature(nest, sd, mode, points)
 
 
@@ -97,7 +98,7 @@ def pull_back(
     pulls = nest.climb(mode.a[0] * moved)
     residuals = nest.climb(nest.sums(mode.r, 0))
     by_sd = [
-        float((total - pull) @ u + at @ residual)
+        dot(total - pull, u) + dot(at, residual)
         for total, pull, u, at, residual in zip(totals, pulls, mode.u, s, residuals, strict=True)
     ]
     return np.array(by_sd), c - mode.w * nest.spread(moved, 0)
@@ -106,13 +107,13 @@ def pull_back(
 def laplace(nest: Nest, sd: Numbers, mode: Mode) -> Evaluation:
     """Return Laplace's approximation at a mode."""
     value = float(log_chances(nest.y, nest.m, mode.eta, mode.against).sum())
-    value -= 0.5 * sum(float(u @ u) + float(np.log(d).sum()) for u, d in zip(mode.u, mode.d, strict=True))
+    value -= 0.5 * sum(dot(u, u) + float(np.log(d).sum()) for u, d in zip(mode.u, mode.d, strict=True))
     above, of_shift = shift_variances(nest, sd, mode.d)
     by_sd, by_fixed = pull_back(nest, sd, mode, -0.5 * of_shift)
     residuals = nest.climb(nest.sums(mode.r, 0))
     for level, (a, d) in enumerate(zip(mode.a, mode.d, strict=True)):
-        by_sd[level] += float(residuals[level] @ mode.u[level]) - sd[level] * float((a / d * (1 - a * above[level] / d)).sum())
-    return Evaluation(value, np.append(by_sd, (mode.r + by_fixed) @ nest.x), mode)
+        by_sd[level] += dot(residuals[level], mode.u[level]) - sd[level] * float((a / d * (1 - a * above[level] / d)).sum())
+    return Evaluation(value, np.append(by_sd, nest.by_beta(mode.r + by_fixed)), mode)
 
 
 def rule(points: int) -> Rule:
@@ -132,7 +133,7 @@ def quadrature(nest: Nest, sd: Numbers, mode: Mode, points: int) -> Evaluation:
     by_fixed, by_weight, by_lower, by_upper = joined
     more_sd, more_fixed = pull_back(nest, sd, mode, by_weight, (by_lower, by_upper))
     by_sd = more_sd + np.sum([part.by_sd for part in done], axis=0)
-    gradient = np.append(by_sd[:levels], (by_fixed + more_fixed) @ nest.x)
+    gradient = np.append(by_sd[:levels], nest.by_beta(by_fixed + more_fixed))
     return Evaluation(float(sum(part.value for part in done)), gradient, given)
 
 
@@ -168,7 +169,7 @@ def _pieces(nest: Nest, n_points: int) -> list[Piece]:
         cells = slice(int(ends[first]), int(ends[last]))
         starts = (low_starts[low] - cells.start, top_starts[first:last] - low.start)
         sizes = (nest.sizes[0][low], nest.sizes[1][first:last])
-        found.append(Piece(Nest(nest.y[cells], nest.m[cells], nest.x[cells], starts, sizes), slice(first, last), low, cells))
+        found.append(Piece(Nest(nest.y[cells], nest.m[cells], nest.x[:, cells], starts, sizes), slice(first, last), low, cells))
     return found
 
 

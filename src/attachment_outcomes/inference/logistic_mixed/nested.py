@@ -32,7 +32,7 @@ MODE_NEAR = 1e-10  # Newton decrement from which one more step, converging quadr
 class Nest:
     """Cells and their groups, sorted so that each group's members lie beside each other.
 
-    ``y``, ``m`` (cells,) rows that are 1, and rows; ``x`` (cells, p) fixed effects' columns; ``starts`` for each level, lowest
+    ``y``, ``m`` (cells,) rows that are 1, and rows; ``x`` (p, cells) fixed effects' columns; ``starts`` for each level, lowest
     first, the first member (cell, or group of the level below) of each group; ``sizes`` how many members it has.
     """
 
@@ -58,6 +58,14 @@ class Nest:
         if values.shape[-1] == 1:
             return np.broadcast_to(values, (*values.shape[:-1], int(self.sizes[level][0])))
         return np.repeat(values, self.sizes[level], axis=-1)
+
+    def fixed_part(self, beta: Numbers) -> Numbers:
+        """Return each cell's fixed part of the log odds."""
+        return np.asarray(np.einsum("pn,p->n", self.x, beta))
+
+    def by_beta(self, by_fixed_part: Numbers) -> Numbers:
+        """Return derivatives by the fixed effects from those by each cell's fixed part."""
+        return np.asarray(np.einsum("pn,n->p", self.x, by_fixed_part))
 
     def climb(self, lowest: Numbers) -> list[Numbers]:
         """Return sums at every level of a value of the lowest groups."""
@@ -114,7 +122,7 @@ def make_nest(y: Numbers, x: Numbers, codes: Sequence[Positions]) -> tuple[Nest,
         sizes.append(np.diff(np.append(begins, len(labels))))
         names.append(labels[begins])
         member = member[begins]
-    return Nest(y[order], m[order], np.ascontiguousarray(x[order]), tuple(starts), tuple(sizes)), names
+    return Nest(y[order], m[order], np.ascontiguousarray(x[order].T), tuple(starts), tuple(sizes)), names
 
 
 @dataclass(slots=True)
@@ -143,14 +151,17 @@ class Mode:
 
 def chances(eta: Numbers) -> tuple[Numbers, Numbers]:
     r"""Return :math:`e^{-\eta}` and the probability at log odds."""
-    against = np.exp(-np.maximum(eta, LEAST_LOG_ODDS))
-    return against, 1 / (1 + against)
+    against = np.maximum(eta, LEAST_LOG_ODDS)
+    np.exp(np.negative(against, out=against), out=against)  # in place: fresh memory costs more than the arithmetic
+    p = against + 1
+    return against, np.divide(1, p, out=p)
 
 
 def log_chances(y: Numbers, m: Numbers, eta: Numbers, against: Numbers) -> Numbers:
     """Return each cell's log likelihood (of its single rows, so without binomial coefficients)."""
-    found: Numbers = (y - m) * eta - m * np.log(1 + against)
-    return found
+    found: Numbers = np.add(against, 1)
+    np.multiply(np.log(found, out=found), m, out=found)
+    return np.subtract((y - m) * eta, found, out=found)
 
 
 def eliminate(nest: Nest, sd: Numbers, a: Numbers) -> tuple[list[Numbers], list[Numbers]]:
@@ -239,5 +250,10 @@ def find_mode(nest: Nest, sd: Numbers, fixed: Numbers, start: Sequence[Numbers])
     return Mode(u, eta, against, p, w, r, a, d, found=False)
 
 
+def dot(a: Numbers, b: Numbers) -> float:
+    """Return an inner product; unlike ``@``, it starts no threads, which cost more than they bring on a busy machine."""
+    return float(np.einsum("n,n->", a, b))
+
+
 def _along(step: Sequence[Numbers], right: Sequence[Numbers]) -> float:
-    return float(sum(s @ g for s, g in zip(step, right, strict=True)))
+    return sum(dot(s, g) for s, g in zip(step, right, strict=True))

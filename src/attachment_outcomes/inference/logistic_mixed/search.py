@@ -142,11 +142,11 @@ def _information(surface: _Surface, parameters: Numbers) -> tuple[Evaluation, Nu
     nest, levels = surface.nest, surface.nest.levels
     here = surface.at(parameters)
     sd, mode = parameters[:levels], here.mode
-    x = nest.x.T
+    x = nest.x
     right = [s * total for s, total in zip(sd, nest.climb(nest.sums(mode.w * x, 0)), strict=True)]
     _, moved = solve(nest, sd, mode.a, mode.d, right)
     found = np.zeros((len(parameters), len(parameters)))
-    found[levels:, levels:] = (mode.w * (x - nest.spread(moved, 0))) @ nest.x
+    found[levels:, levels:] = (mode.w * (x - nest.spread(moved, 0))) @ x.T
     for level, (s, a, d) in enumerate(zip(sd, mode.a, mode.d, strict=True)):
         found[level, level] = max(2 * float(((s * a / d) ** 2).sum()), 1.0)
     return here, found

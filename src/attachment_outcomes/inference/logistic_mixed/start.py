@@ -19,22 +19,22 @@ SEPARATES = 1e-6  # weight of a column, each scaled to at most 1
 
 def ordinary_logistic(nest: Nest) -> tuple[Numbers, bool]:
     """Return the fixed effects without any random ones, and whether they are so far out that separation must be looked for."""
-    beta = np.zeros(nest.x.shape[1])
+    beta = np.zeros(len(nest.x))
     for _ in range(STEPS):
-        _, p = chances(nest.x @ beta)
+        _, p = chances(nest.fixed_part(beta))
         mean = nest.m * p
-        score = (nest.y - mean) @ nest.x
-        information = (nest.x * (mean * (1 - p))[:, None]).T @ nest.x
+        score = nest.by_beta(nest.y - mean)
+        information = (nest.x * (mean * (1 - p))) @ nest.x.T
         try:
             step = np.linalg.solve(information, score)
         except np.linalg.LinAlgError:
             return beta, True
         size = float(step @ score)
-        if not np.isfinite(size) or np.abs(nest.x @ (beta + step)).max() > 2 * FAR:
+        if not np.isfinite(size) or np.abs(nest.fixed_part(beta + step)).max() > 2 * FAR:
             return beta, True
         beta = beta + step
         if size < DONE:
-            return beta, bool(np.abs(nest.x @ beta).max() > FAR)
+            return beta, bool(np.abs(nest.fixed_part(beta)).max() > FAR)
     return beta, True
 
 
