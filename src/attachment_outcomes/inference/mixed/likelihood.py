@@ -28,7 +28,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -41,6 +40,7 @@ from attachment_outcomes.inference.mixed.resolve import (
     pack,
     places,
     resolve,
+    sums,
     triangle,
     twice,
     unpack,
@@ -63,20 +63,13 @@ def products(b: Packed) -> Packed:
     return found
 
 
-def parent_sums(values: Packed, starts: Positions) -> Packed:
-    """Return the sums of consecutive units (…, units) by parent, whose first units are given."""
-    if len(starts) == 1:
-        return np.asarray(values.sum(axis=-1, keepdims=True))
-    return np.asarray(np.add.reduceat(values, starts, axis=-1))
-
-
 @dataclass(frozen=True, slots=True)
 class Lowest:
     """The lowest level, pooled into cells: units of one parent with one design.
 
     ``a`` (entries, designs) packed A (:func:`with_area`); ``size`` (designs,) how many units have it; ``design`` (cells,) each
     cell's; ``s`` (entries of q × q, entries of m × m, cells) products of B, summed over the cell's units; ``parent`` (cells,)
-    ascending; ``base`` (entries, parents) sums of D over the parents' units.
+    ascending; ``base`` (entries, parents) sums of D over the parents' units; ``starts`` the first design of each fit.
     """
 
     a: Numbers
@@ -86,10 +79,12 @@ class Lowest:
     parent: Positions
     base: Numbers
     q: int
+    starts: Positions
 
     def design_blocks(self) -> Iterator[slice]:
-        """Return slices of designs."""
-        return (slice(start, start + BLOCK) for start in range(0, self.a.shape[1], BLOCK))
+        """Return slices of designs; of several fits, all at once."""
+        size = BLOCK if len(self.starts) == 1 else self.a.shape[1]
+        return (slice(start, start + size) for start in range(0, self.a.shape[1], size))
 
     def blocks(self) -> list[tuple[slice, slice, Positions]]:
         """Return slices of cells, the parents each touches, and those parents' first cells in the block."""
@@ -103,7 +98,8 @@ class Lowest:
 
 @dataclass(frozen=True, slots=True)
 class Upper:
-    """A level above: ``e`` (m, r) its random effects' columns, ``starts`` the first unit of each of its parents.
+    """A level above: ``e`` (m, r) its random effects' columns, ``starts`` the first unit of each of its parents, ``fits`` the
+    first unit of each fit.
 
     Further down the same E as linear maps on packed matrices: ``to_b`` (r·m, entries) gives E'D, ``to_a`` gives E'DE, ``from_b``
     gives Ex + x'E' and ``from_a`` gives EME'.
@@ -111,6 +107,7 @@ class Upper:
 
     e: Numbers
     starts: Positions
+    fits: Positions
     to_b: Numbers
     to_a: Numbers
     from_b: Numbers
@@ -121,7 +118,7 @@ class Upper:
         return np.repeat(np.arange(len(self.starts)), np.diff(np.append(self.starts, n)))
 
 
-def upper(e: Numbers, starts: Positions) -> Upper:
+def upper(e: Numbers, starts: Positions, fits: Positions) -> Upper:
     """Return a level above the lowest from its random effects' columns and its parents' first units."""
     m, r = e.shape
     full = np.zeros((m, m, len(triangle(m)[0])))  # the full matrix of each packed entry
@@ -132,14 +129,15 @@ def upper(e: Numbers, starts: Positions) -> Upper:
     middle = np.zeros((r, r, len(triangle(r)[0])))
     middle[:, :] = np.eye(middle.shape[2])[places(r)]
     from_a = pack(np.einsum("ja,abt,kb->jkt", e, middle, e))
-    return Upper(e, starts, to_b.reshape(r * m, -1), to_a, pack(from_b + from_b.transpose(1, 0, 2)), from_a)
+    return Upper(e, starts, fits, to_b.reshape(r * m, -1), to_a, pack(from_b + from_b.transpose(1, 0, 2)), from_a)
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What the likelihood needs, in the working columns (X orthonormal, further columns of Z, y's residual).
 
-    ``p`` fixed effects among ``m`` columns; ``n`` observations; ``log_det`` what orthonormalising X took from log det X'X.
+    One fit, or several of equal shape side by side: then their units follow each other at every level. ``p`` fixed effects
+    among ``m`` columns; ``n`` observations a fit; ``log_det`` what orthonormalising X took from log det X'X.
     """
 
     lowest: Lowest
@@ -166,45 +164,51 @@ class Eliminated:
 class Evaluation:
     """One evaluation: the pieces of the deviance, and what the gradient reuses."""
 
-    log_det: Any  # of V/σ²
-    top: Packed  # (m, m) cross products, all levels eliminated
+    log_det: Packed  # (fits,) of V/σ²
+    top: Packed  # (m, m, fits) cross products, all levels eliminated
     psis: list[Packed]
     lowest: tuple[Packed, Packed]  # M and det
     uppers: list[Eliminated]
 
 
+def of_units(psi: Packed, starts: Positions, n: int) -> Packed:
+    """Return each of n units' Ψ (q, q, n) from their fits' (q, q, fits), or the one of a single fit as it is."""
+    return psi if len(starts) == 1 else np.repeat(psi, np.diff(np.append(starts, n)), axis=-1)
+
+
 def evaluate(problem: Problem, psis: list[Packed]) -> Evaluation:
-    """Eliminate every level, lowest first, at relative covariance matrices Ψ (lowest first)."""
+    """Eliminate every level, lowest first, at relative covariance matrices Ψ (q, q, fits), lowest level first."""
     lowest = problem.lowest
     m_packed = np.empty_like(lowest.base, dtype=psis[0].dtype, shape=(len(lowest.s), lowest.a.shape[1]))
     det = np.empty_like(m_packed, shape=lowest.a.shape[1])
-    total: Any = 0.0
+    psi_lowest = of_units(psis[0], lowest.starts, len(det))
     for designs in lowest.design_blocks():
-        m_packed[:, designs], det[designs] = resolve(psis[0], lowest.a[:, designs])
-        total = total + np.log(det[designs]) @ lowest.size[designs]
+        m_packed[:, designs], det[designs] = resolve(psi_lowest, lowest.a[:, designs])
+    total = sums(np.log(det) * lowest.size, lowest.starts)
     d = lowest.base.astype(m_packed.dtype, copy=True)
     for cells, parents, first in problem.blocks:
         part = np.einsum("an,atn->tn", m_packed[:, lowest.design[cells]], lowest.s[:, :, cells])
-        d[:, parents] -= parent_sums(part, first)
+        d[:, parents] -= sums(part, first)
     kept = []
     for above, psi in zip(problem.uppers, psis[1:], strict=True):
         r, n = above.e.shape[1], d.shape[1]
         b, a = (above.to_b @ d).reshape(r, problem.m, n), with_area(above.to_a @ d, r)
-        m_above, det_above = resolve(psi, a)
-        total = total + np.log(det_above).sum()
+        m_above, det_above = resolve(of_units(psi, above.fits, n), a)
+        total = total + sums(np.log(det_above), above.fits)
         kept.append(Eliminated(d, b, a, m_above, det_above))
         if len(above.starts) == 1:  # the top: one matrix product over all its units
             lines = b.transpose(1, 0, 2).reshape(problem.m, -1)
             gain = np.einsum("abn,bjn->jan", unpack(m_above, r), b).reshape(problem.m, -1)
-            return Evaluation(total, unpack(d.sum(axis=1), problem.m) - lines @ gain.T, psis, (m_packed, det), kept)
-        d = parent_sums(d - np.einsum("an,atn->tn", m_above, products(b)), above.starts)
-    return Evaluation(total, unpack(d[:, 0], problem.m), psis, (m_packed, det), kept)
+            top = unpack(d.sum(axis=1), problem.m) - lines @ gain.T
+            return Evaluation(total, top[:, :, None], psis, (m_packed, det), kept)
+        d = sums(d - np.einsum("an,atn->tn", m_above, products(b)), above.starts)
+    return Evaluation(total, unpack(d, problem.m), psis, (m_packed, det), kept)
 
 
 def gradient(problem: Problem, at: Evaluation, adjoint: Numbers) -> list[Numbers]:
-    """Return the derivatives of the deviance by each Ψ (full, symmetric), from its derivative by the top's cross products."""
+    """Return the derivatives of the deviance by each Ψ (q, q, fits), from that by the top's cross products (m, m, fits)."""
     m = problem.m
-    g = pack(adjoint)[:, None]
+    g = pack(adjoint)
     found: list[Numbers] = []
     for above, units, psi in zip(reversed(problem.uppers), reversed(at.uppers), reversed(at.psis), strict=False):
         r, _, n = units.b.shape
@@ -215,7 +219,7 @@ def gradient(problem: Problem, at: Evaluation, adjoint: Numbers) -> list[Numbers
             g = g[:, above.parent(n)]
             gb = np.einsum("ajn,jkn->akn", units.b, unpack(g, m))
         k = np.einsum("ajn,cjn->acn", gb, units.b)
-        found.append(by_psi(psi, units.a, units.m, units.det, pack(k), np.ones(n)))
+        found.append(by_psi(psi, units.a, units.m, units.det, pack(k), np.ones(n), above.fits))
         gain = np.einsum("abn,bkn->akn", mixed, gb).reshape(r * m, n)
         inner = np.einsum("abn,bcn->acn", np.einsum("abn,bcn->acn", mixed, k), mixed)
         g = g - above.from_b @ gain + above.from_a @ (units.m + pack(inner))
@@ -237,57 +241,63 @@ def _lowest_gradient(problem: Problem, at: Evaluation, g: Numbers) -> Numbers:
         k = np.stack([np.bincount(lowest.design, weights=row, minlength=lowest.a.shape[1]) for row in k])
     k /= twice(q)[:, None]
     m_packed, det = at.lowest
-    parts = (by_psi(at.psis[0], lowest.a[:, d], m_packed[:, d], det[d], k[:, d], lowest.size[d]) for d in lowest.design_blocks())
+    parts = (
+        by_psi(at.psis[0], lowest.a[:, d], m_packed[:, d], det[d], k[:, d], lowest.size[d], lowest.starts)
+        for d in lowest.design_blocks()
+    )
     return np.asarray(sum(parts))
 
 
 def information(problem: Problem, at: Evaluation) -> list[tuple[Numbers, Numbers]]:
     """Return each level's expected second derivatives (:func:`expected`), those across levels left out."""
     lowest = problem.lowest
-    parts = [expected(lowest.a[:, d], at.lowest[0][:, d], lowest.size[d], lowest.q) for d in lowest.design_blocks()]
+    blocks = lowest.design_blocks()
+    parts = [expected(lowest.a[:, d], at.lowest[0][:, d], lowest.size[d], lowest.q, lowest.starts) for d in blocks]
     found = [(np.asarray(sum(p[0] for p in parts)), np.asarray(sum(p[1] for p in parts)))]
     for above, units in zip(problem.uppers, at.uppers, strict=True):
-        found.append(expected(units.a, units.m, np.ones(units.a.shape[1]), above.e.shape[1]))
+        found.append(expected(units.a, units.m, np.ones(units.a.shape[1]), above.e.shape[1], above.fits))
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Top:
-    """Fixed effects and residual variance at given Ψ, in the working columns."""
+    """Fixed effects and residual sums of squares at given Ψ, in the working columns, a fit.
+
+    ``beta`` (fits, p); ``inverse`` (fits, p, p) of X'V⁻¹Xσ²; ``log_det`` (fits,) of X'V⁻¹Xσ²; ``rss`` (fits,).
+    """
 
     beta: Numbers
-    information: Numbers  # X'V⁻¹X times σ²
     inverse: Numbers
-    rss: float
-    log_det_information: float
+    rss: Numbers
+    log_det: Numbers
 
 
 def solve_top(problem: Problem, at: Evaluation) -> Top:
     """Return generalised least squares from the top's cross products."""
-    p = problem.p
-    information, score = at.top[:p, :p], at.top[:p, -1]
+    p, top = problem.p, np.moveaxis(at.top, -1, 0)
+    information, score = top[:, :p, :p], top[:, :p, -1]
     inverse = np.linalg.inv(information)
-    beta = inverse @ score
-    rss = max(float(at.top[-1, -1] - score @ beta), np.finfo(float).tiny)
-    return Top(beta, information, inverse, rss, float(np.linalg.slogdet(information)[1]))
+    beta = np.einsum("fab,fb->fa", inverse, score)
+    rss = np.maximum(top[:, -1, -1] - np.einsum("fa,fa->f", score, beta), np.finfo(float).tiny)
+    return Top(beta, inverse, rss, np.linalg.slogdet(information)[1])
 
 
-def deviance(problem: Problem, at: Evaluation, top: Top, *, reml: bool) -> float:
-    """Return −2 log (restricted) likelihood at the best residual variance."""
+def deviance(problem: Problem, at: Evaluation, top: Top, *, reml: bool) -> Numbers:
+    """Return −2 log (restricted) likelihood at the best residual variances (fits,)."""
     df = problem.n - problem.p if reml else problem.n
-    value = float(at.log_det) + df * float(1 + np.log(2 * np.pi * top.rss / df))
-    return value + (top.log_det_information + problem.log_det if reml else 0.0)
+    value = at.log_det + df * (1 + np.log(2 * np.pi * top.rss / df))
+    return np.asarray(value + (top.log_det + problem.log_det) if reml else value)
 
 
-def adjoint(problem: Problem, top: Top, *, reml: bool, weight: float) -> Numbers:
-    """Return the derivative of the deviance by the top's cross products.
+def adjoint(problem: Problem, top: Top, *, reml: bool, weight: Numbers) -> Numbers:
+    """Return the derivative of the deviance by the top's cross products (m, m, fits).
 
-    ``weight`` multiplies the residual sum of squares: df/rss for the profiled deviance, 1/σ² for a fixed variance.
+    ``weight`` (fits,) multiplies the residual sum of squares: df/rss for the profiled deviance, 1/σ² for a fixed variance.
     """
     p, m = problem.p, problem.m
-    along = np.zeros(m)
-    along[:p], along[-1] = -top.beta, 1.0
-    found = weight * np.outer(along, along)
+    along = np.zeros((m, len(weight)))
+    along[:p], along[-1] = -top.beta.T, 1.0
+    found = (weight * along)[:, None] * along[None]
     if reml:
-        found[:p, :p] += top.inverse
+        found[:p, :p] += np.moveaxis(top.inverse, 0, -1)
     return found

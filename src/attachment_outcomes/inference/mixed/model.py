@@ -313,8 +313,8 @@ def mixed_model(
     search = Search(work.problem, reml, tuple(e.shape[1] for e in work.es))
     best = optimum(search)
     relative, residual = search.psis(best.theta), best.sigma2
-    pieces = satterthwaite(work.beta_back, best.curvature, best.top.inverse, residual)
-    beta = work.beta_back @ best.top.beta + work.beta_shift
+    pieces = satterthwaite(work.beta_back, best.curvature, best.top.inverse[0], residual)
+    beta = work.beta_back @ best.top.beta[0] + work.beta_shift
     psis = tuple(residual * back @ psi @ back.T for back, psi in zip(work.z_back, relative, strict=True))
     variances = _variances(recipe.groups, recipe.slopes, psis) | {RESIDUAL: residual * work.scale**2}
     df = work.problem.n - work.problem.p if reml else work.problem.n
@@ -328,7 +328,7 @@ def mixed_model(
         loglik=-(best.deviance + 2 * df * np.log(work.scale)) / 2, df=len(beta) + len(variances), converged=best.converged,
         singular=best.singular, n=work.problem.n, n_groups=units[0], n_clusters=units[-1], n_excluded=moments.n_excluded,
         n_evaluations=search.count, reml=reml, ci_level=ci_level, note=note, moments=moments, uncertainty=pieces, psis=psis,
-        _working=work, _relative=relative, _beta=best.top.beta, _inverse=best.top.inverse, _sigma2=residual,
+        _working=work, _relative=relative, _beta=best.top.beta[0], _inverse=best.top.inverse[0], _sigma2=residual,
     )  # fmt: skip
 
 

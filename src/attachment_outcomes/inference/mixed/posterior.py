@@ -47,8 +47,8 @@ def posterior(working: Working, psis: list[Numbers], beta: Numbers, spread: Numb
         Their covariance over σ²; zeros to take them as known, as in lme4's conditional variances.
     """
     p, m = working.problem.p, working.problem.m
-    kept = evaluate(working.problem, psis).uppers
-    levels = [(working.b, resolve(psis[0], working.a)[0]), *((level.b, level.m) for level in kept)]
+    kept = evaluate(working.problem, [psi[:, :, None] for psi in psis]).uppers
+    levels = [(working.b, resolve(psis[0][:, :, None], working.a)[0]), *((level.b, level.m) for level in kept)]
     coefficients, around = np.zeros((m, 1)), np.zeros((m, m, 1))
     coefficients[:p, 0], around[:p, :p, 0] = beta, spread
     found: list[Known] = []

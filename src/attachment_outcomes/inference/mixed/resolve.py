@@ -63,52 +63,65 @@ def with_area(a: Packed, q: int) -> Packed:
     return np.vstack([a, a[0] * a[2] - a[1] * a[1]]) if q == 2 else a
 
 
+def sums(values: Packed, starts: Positions) -> Packed:
+    """Return the sums of consecutive units (…, units), each run of which begins at one of the starts."""
+    if len(starts) == 1:
+        return np.asarray(values.sum(axis=-1, keepdims=True))
+    return np.asarray(np.add.reduceat(values, starts, axis=-1))
+
+
 def resolve(psi: Packed, a: Packed) -> tuple[Packed, Packed]:
-    """Return M (entries, units) and det(I + AΨ) (units,), for A as :func:`with_area` gives it."""
+    """Return M (entries, units) and det(I + AΨ) (units,).
+
+    ``psi`` (q, q, units), or (q, q, 1) where all units share it; ``a`` as :func:`with_area` gives it.
+    """
     q = len(psi)
     if q == 1:
         det = 1 + psi[0, 0] * a[0]
         return np.asarray(psi[0, 0] / det)[None], det
     if q == 2:
         area = psi[0, 0] * psi[1, 1] - psi[0, 1] * psi[0, 1]
-        det = 1 + np.array([psi[0, 0], 2 * psi[0, 1], psi[1, 1], area]) @ a
-        return (psi[triangle(2)][:, None] + area * ADJUGATE * a[2::-1]) / det, det
+        known = np.stack([psi[0, 0], 2 * psi[0, 1], psi[1, 1], area])
+        det = 1 + (known[:, 0] @ a if known.shape[1] == 1 else (known * a).sum(axis=0))
+        return (psi[triangle(2)] + area * ADJUGATE * a[2::-1]) / det, det
     stacked = np.moveaxis(unpack(a, q), -1, 0)
-    inner = np.eye(q) + psi @ stacked
-    solved = np.linalg.solve(inner, np.broadcast_to(psi, stacked.shape))
+    relative = np.moveaxis(psi, -1, 0)
+    inner = np.eye(q) + relative @ stacked
+    solved = np.linalg.solve(inner, np.broadcast_to(relative, stacked.shape))
     return pack(np.asarray(np.moveaxis(solved, 0, -1))), np.linalg.det(inner)
 
 
-def by_psi(psi: Numbers, a: Numbers, m: Numbers, det: Numbers, k: Numbers, size: Numbers) -> Numbers:
-    """Return the derivative by Ψ (q, q) of the sum over units of size × log det(I + AΨ) less trace(MK).
+def by_psi(psi: Numbers, a: Numbers, m: Numbers, det: Numbers, k: Numbers, size: Numbers, starts: Positions) -> Numbers:
+    """Return the derivative by Ψ (q, q, fits) of the sum over units of size × log det(I + AΨ) less trace(MK).
 
-    ``k`` (entries, units) packed; ``size`` (units,) how many units each stands for.
+    ``k`` (entries, units) packed; ``size`` (units,) how many units each stands for; ``starts`` the first unit of each fit;
+    ``psi`` one a fit.
     """
     q = len(psi)
     if q == 1:
-        return np.array([[(size @ (a[0] / det)) - (k[0] / det) @ (1 / det)]])
+        return sums(size * (a[0] / det) - k[0] / det**2, starts)[None, None]
     kd = k / det
     if q == 2:
-        s1, s12, s2, area = a @ ((size + twice(2) @ (m * k)) / det)
-        k1, k12, k2 = kd.sum(axis=1)
-        turned = kd[0] @ a[2] - 2 * (kd[1] @ a[1]) + kd[2] @ a[0]
-        rest = area - turned
+        s1, s12, s2, area = sums(a * ((size + twice(2) @ (m * k)) / det), starts)
+        k1, k12, k2 = sums(kd, starts)
+        rest = area - sums(kd[0] * a[2] - 2 * kd[1] * a[1] + kd[2] * a[0], starts)
         one, both, two = s1 - k1 + psi[1, 1] * rest, s12 - k12 - psi[0, 1] * rest, s2 - k2 + psi[0, 0] * rest
         return np.array([[one, both], [both, two]])
     full = unpack(a, q)
     p = np.eye(q)[:, :, None] - np.einsum("abn,bcn->acn", full, unpack(m, q))
-    straight = np.einsum("abn,bcn->acn", p, full).reshape(q * q, -1) @ size
-    pk = np.einsum("abn,bcn->acn", p, unpack(k, q))
-    return np.asarray(straight.reshape(q, q) - pk.reshape(q, -1) @ p.reshape(q, -1).T)
+    straight = sums(np.einsum("abn,bcn->acn", p, full) * size, starts)
+    return straight - sums(np.einsum("abn,bcn,dcn->adn", p, unpack(k, q), p, optimize=True), starts)
 
 
-def expected(a: Numbers, m: Numbers, size: Numbers, q: int) -> tuple[Numbers, Numbers]:
-    r"""Return the expected second derivatives by the level's Ψ (q², q²), and those by Ψ and log σ² (q²,), of the deviance.
+def expected(a: Numbers, m: Numbers, size: Numbers, q: int, starts: Positions) -> tuple[Numbers, Numbers]:
+    r"""Return the expected second derivatives by the level's Ψ (q², q², fits), and by Ψ and log σ² (q², fits), of the deviance.
 
     From :math:`H = Z'V^{-1}Z\sigma^2 = PA`: the sums of :math:`H_{ab}H_{cd}` at (bc, da), and of H.
     """
     full = unpack(a, q)
     p = np.eye(q)[:, :, None] - np.einsum("abn,bcn->acn", full, unpack(m, q))
-    h = np.einsum("abn,bcn->acn", p, full)
-    pairs = ((h.reshape(q * q, -1) * size) @ h.reshape(q * q, -1).T).reshape(q, q, q, q)
-    return pairs.transpose(1, 2, 3, 0).reshape(q * q, q * q), h.reshape(q * q, -1) @ size
+    h = np.einsum("abn,bcn->acn", p, full).reshape(q * q, -1)
+    weighted = h * size
+    pairs = (weighted @ h.T)[:, :, None] if len(starts) == 1 else sums(weighted[:, None] * h[None], starts)
+    fits = len(starts)
+    return pairs.reshape(q, q, q, q, fits).transpose(1, 2, 3, 0, 4).reshape(q * q, q * q, fits), sums(weighted, starts)

@@ -78,13 +78,14 @@ class Search:
         """Return deviance and gradient at theta; ``weight`` fixes 1/σ², which by default is at its best (profiled)."""
         self.count += 1
         roots = factors(theta, self.sizes)
-        found = evaluate(self.problem, [f @ f.T for f in roots])
+        found = evaluate(self.problem, [(f @ f.T)[:, :, None] for f in roots])
         top = solve_top(self.problem, found)
-        by_psi, by_theta = self._slopes(roots, found, top, self.residual_df / top.rss if weight is None else weight)
-        return Point(theta, deviance(self.problem, found, top, reml=self.reml), by_theta, top, by_psi, found)
+        by_psi, by_theta = self._slopes(roots, found, top, self.residual_df / top.rss[0] if weight is None else weight)
+        return Point(theta, float(deviance(self.problem, found, top, reml=self.reml)[0]), by_theta, top, by_psi, found)
 
     def _slopes(self, roots: list[Numbers], at: Evaluation, top: Top, weight: float) -> tuple[list[Numbers], Numbers]:
-        by_psi = gradient(self.problem, at, adjoint(self.problem, top, reml=self.reml, weight=weight))
+        found = gradient(self.problem, at, adjoint(self.problem, top, reml=self.reml, weight=np.array([weight])))
+        by_psi = [g[:, :, 0] for g in found]
         return by_psi, np.concatenate([2 * (g @ f)[lower(len(f))] for g, f in zip(by_psi, roots, strict=True)])
 
     def by_residual(self, point: Point) -> Numbers:
@@ -92,7 +93,7 @@ class Search:
 
         The gradient is linear in 1/σ²: this is what doubling that adds.
         """
-        weight = 2 * self.residual_df / point.top.rss
+        weight = 2 * self.residual_df / point.top.rss[0]
         return self._slopes(factors(point.theta, self.sizes), point.evaluation, point.top, weight)[1] - point.by_theta
 
 
@@ -156,7 +157,7 @@ def optimum(search: Search) -> Optimum:
         theta = risen
     singular = any(np.linalg.svd(f, compute_uv=False).min() < SINGULAR for f in factors(here.theta, search.sizes))
     converged = risen is None and left < CONVERGED
-    return Optimum(here.theta, here.deviance, here.top.rss / search.residual_df, here.top, bend, converged, singular)
+    return Optimum(here.theta, here.deviance, float(here.top.rss[0]) / search.residual_df, here.top, bend, converged, singular)
 
 
 def _polished(search: Search, here: Point, on_diagonal: NDArray[np.bool_]) -> tuple[Point, Curvature, float]:
@@ -223,7 +224,7 @@ def _expected(search: Search, at: Point) -> Numbers:
         values, vectors = np.linalg.eigh(by_psi)
         rising = (vectors * np.maximum(values, 0.0)) @ vectors.T
         bent = 2 * rising[np.ix_(rows, rows)] * (columns[:, None] == columns)
-        found[part, part], cross[part] = flat.T @ pairs @ flat + bent, flat.T @ with_sigma
+        found[part, part], cross[part] = flat.T @ pairs[:, :, 0] @ flat + bent, flat.T @ with_sigma[:, 0]
         start += len(rows)
     found -= np.outer(cross, cross) / search.residual_df
     return found + 1e-6 * float(np.trace(found)) * np.eye(k)
@@ -259,16 +260,16 @@ def _larger(search: Search, here: Point) -> Numbers | None:
 def curvature(search: Search, here: Point, free: NDArray[np.bool_]) -> Curvature:
     """Return second derivatives at a point and its best σ², by differences of exact gradients."""
     k, p = len(here.theta), search.problem.p
-    weight = search.residual_df / here.top.rss
+    weight = search.residual_df / float(here.top.rss[0])
     hessian, covariances = np.zeros((k + 1, k + 1)), np.zeros((k + 1, p, p))
     for i in np.flatnonzero(free):
         moved = here.theta.copy()
         moved[i] += STEP
         there = search.at(moved, weight)
         hessian[i, :-1] = (there.by_theta - here.by_theta) / STEP * free
-        covariances[i] = (there.top.inverse - here.top.inverse) / STEP
+        covariances[i] = (there.top.inverse[0] - here.top.inverse[0]) / STEP
     hessian[:-1, :-1] = (hessian[:-1, :-1] + hessian[:-1, :-1].T) / 2
     hessian[-1, :-1] = hessian[:-1, -1] = -search.by_residual(here) * free
     hessian[-1, -1] = search.residual_df
-    covariances[-1] = here.top.inverse
+    covariances[-1] = here.top.inverse[0]
     return Curvature(hessian, covariances)

@@ -95,10 +95,10 @@ def kenward_roger(working: Working, psis: list[Numbers], sigma2: float) -> tuple
         matrices, start = [], 0
         for size in sizes:
             entries = size * (size + 1) // 2
-            matrices.append(parameters[start : start + entries][places(size)] / residual)
+            matrices.append((parameters[start : start + entries][places(size)] / residual)[:, :, None])
             start += entries
         found = evaluate(problem, matrices)
-        return found.top[:p, :p] / residual, found.log_det + problem.n * np.log(residual)
+        return found.top[:p, :p, 0] / residual, found.log_det[0] + problem.n * np.log(residual)
 
     def slopes(parameters: Numbers) -> tuple[Numbers, Numbers]:
         information, log_det = np.empty((k, p, p)), np.empty(k)
@@ -160,11 +160,11 @@ def robust(working: Working, psis: list[Numbers], beta: Numbers, sigma2: float) 
     """Return CR2 over the units of the highest level."""
     problem, p = working.problem, working.problem.p
     if problem.uppers:
-        top = evaluate(problem, psis).uppers[-1]
+        top = evaluate(problem, [psi[:, :, None] for psi in psis]).uppers[-1]
         b, m_packed, d = top.b, top.m, top.d
     else:
         q_matrix = working.q_matrix
-        b, m_packed = working.b, resolve(psis[0], working.a)[0]
+        b, m_packed = working.b, resolve(psis[0][:, :, None], working.a)[0]
         each = working.standard.sums(np.arange(len(working.standard.n)))
         d = pack(np.einsum("ki,kln,lj->ijn", q_matrix, each, q_matrix, optimize=True))
     left = d - np.einsum("an,atn->tn", m_packed, products(b))

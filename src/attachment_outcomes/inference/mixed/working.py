@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.design import tied_columns
-from attachment_outcomes.inference.mixed.likelihood import Lowest, Problem, parent_sums, products, upper
+from attachment_outcomes.inference.mixed.likelihood import Lowest, Problem, products, upper
 from attachment_outcomes.inference.mixed.moments import Moments
-from attachment_outcomes.inference.mixed.resolve import pack, places, triangle, with_area
+from attachment_outcomes.inference.mixed.resolve import pack, places, sums, triangle, with_area
 
 Numbers = NDArray[np.float64]
 Positions = NDArray[np.intp]
 PLACE = "mixed model"
+FIRST = np.zeros(1, dtype=np.intp)
 POOLED = 0.5  # pool units of one design where that leaves at most this share of them
 CHUNK = 100_000  # people at a time in the pass that pools them
 SAME_DESIGN = 10  # digits, relative to the largest, to which two designs agree that count as one
@@ -55,10 +56,10 @@ class Standard:
         """Return the sums over consecutive people of their cross products: (columns + 1, columns + 1, parents)."""
         size = len(self.apart) + 1
         found = np.empty((size, size, len(starts)))
-        found[0, 0] = parent_sums(self.n, starts)
-        found[0, 1:] = found[1:, 0] = parent_sums(self.n * self.apart, starts)
+        found[0, 0] = sums(self.n, starts)
+        found[0, 1:] = found[1:, 0] = sums(self.n * self.apart, starts)
         for k, (i, j) in enumerate(zip(*triangle(size - 1), strict=True)):
-            whole = parent_sums(self.scatter[k] + self.n * self.apart[i] * self.apart[j], starts)
+            whole = sums(self.scatter[k] + self.n * self.apart[i] * self.apart[j], starts)
             found[i + 1, j + 1] = found[j + 1, i + 1] = whole
         return found
 
@@ -110,7 +111,7 @@ def working(moments: Moments) -> Working:
     recipe = moments.recipe
     labels, parents, order = _nested(moments)
     standard, centre, unit = _standardised(moments, order)
-    sums = standard.sums(np.zeros(1, dtype=np.intp))[:, :, 0]
+    sums = standard.sums(FIRST)[:, :, 0]
     fixed = _fixed(recipe.fixed_at, centre, unit, sums, recipe.fixed)
     root = np.linalg.cholesky(fixed.basis.T @ sums @ fixed.basis).T
     white = fixed.basis @ np.linalg.inv(root)  # orthonormal over the data
@@ -142,14 +143,14 @@ def working(moments: Moments) -> Working:
     q = len(columns[0])
     a, b = with_area(pack(rows[:, columns[0]]), q), np.tensordot(rows, q_matrix, axes=([1], [0])).transpose(0, 2, 1)
     starts = [np.flatnonzero(np.diff(parent, prepend=-1)) for parent in parents]
-    starts.append(np.zeros(1, dtype=np.intp))
+    starts.append(FIRST)
     parent = parents[0] if parents else np.zeros(len(moments.n), dtype=np.intp)
     base = pack(np.einsum("ki,kln,lj->ijn", q_matrix, standard.sums(starts[0]), q_matrix, optimize=True))
     lowest = _pooled(a, np.ascontiguousarray(b), parent, base, q)
     back = fixed.back @ np.linalg.inv(root) * unit[-1]
     return Working(
         problem=Problem(
-            lowest, tuple(upper(e, s) for e, s in zip(es[1:], starts[1:], strict=True)), p, m, int(standard.n.sum()),
+            lowest, tuple(upper(e, s, FIRST) for e, s in zip(es[1:], starts[1:], strict=True)), p, m, int(standard.n.sum()),
             2 * float(np.log(np.diag(root)).sum()) + fixed.log_det, lowest.blocks(),
         ),
         labels=labels, parents=parents, es=es, further=further, standard=standard, q_matrix=q_matrix, a=a, b=b, beta_back=back,
@@ -287,8 +288,8 @@ def _pooled(a: Numbers, b: Numbers, parent: Positions, base: Numbers, q: int) ->
         if len(starts) <= POOLED * people:
             heads = order[starts]
             size = np.bincount(design, minlength=len(first)).astype(float)
-            return Lowest(a[:, first], size, design[heads], _cell_sums(b, order, starts), parent[heads], base, q)
-    return Lowest(a, np.ones(people), np.arange(people), products(b), parent, base, q)
+            return Lowest(a[:, first], size, design[heads], _cell_sums(b, order, starts), parent[heads], base, q, FIRST)
+    return Lowest(a, np.ones(people), np.arange(people), products(b), parent, base, q, FIRST)
 
 
 def _designs(a: Numbers) -> tuple[Positions, Positions]:
