@@ -19,7 +19,7 @@ from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.validation.recovery import COLUMNS as PANELS
 from attachment_outcomes.present.validation.recovery import draw
 from attachment_outcomes.simulate import scenarios
-from attachment_outcomes.simulate.recovery.estimators import mixed
+from attachment_outcomes.simulate.recovery.estimators import mixed, repair, resampled, sandwich
 from attachment_outcomes.simulate.recovery.limits import disagreements
 from attachment_outcomes.simulate.recovery.measures import failures, first_findings, performance
 from attachment_outcomes.simulate.recovery.repetitions import COLUMNS, Block, blocks, reason, run_study
@@ -462,6 +462,52 @@ def test_the_mixed_model_finds_the_truth_of_a_large_therapy_sample() -> None:
     assert by_method["REML CR2"].std_error != by_method["REML Satterthwaite"].std_error
     half = (by_method["ML normal"].ci_high - by_method["ML normal"].ci_low) / 2
     assert half == pytest.approx(1.959963984540054 * by_method["ML normal"].std_error)
+
+
+def test_repairs_have_the_odds_they_say() -> None:
+    data, truth = scenarios.repairs(
+        np.random.default_rng(7), clients=4000, per_therapist=10, fewest=4, most=6, level=-0.5, week=0.6, trained=0.8,
+        sd_client=0.0, sd_therapist=0.0,
+    )  # fmt: skip
+    assert truth["office"] == 0.0
+    assert set(data.groupby("person_id").size()) == {4, 5, 6}
+    assert data["therapist_id"].max() == 399
+    share = data[data["tens"].between(0.85, 1.15)].groupby("trained")["repaired"].mean()
+    odds = np.log(share / (1 - share))
+    assert odds[1.0] - odds[0.0] == pytest.approx(0.8, abs=0.25)  # three errors with 3,000 ruptures
+    plain = data[(data["trained"] == 0) & (data["tens"].between(0.95, 1.05))]["repaired"].mean()
+    assert plain == pytest.approx(1 / (1 + math.exp(-0.1)), abs=0.06)  # log odds -.5 + .6
+
+
+def test_pairs_have_the_mean_and_correlation_they_say() -> None:
+    (scores, therapist), truth = scenarios.clustered_pairs(
+        np.random.default_rng(8), therapists=8000, icc=0.3, correlation=0.4, fewest=2, most=2, skew=0.8
+    )
+    assert truth == {"mean": pytest.approx(0.471410, abs=1e-6), "correlation": 0.4}  # (exp(.32) - 1) / .8
+    assert scores[:, 0].mean() == pytest.approx(0.4714, abs=0.06)
+    assert np.corrcoef(scores[:, 1:].T)[0, 1] == pytest.approx(0.4, abs=0.03)
+    first, other = scores[::2], scores[1::2]
+    assert (therapist[::2] == therapist[1::2]).all()
+    assert np.corrcoef(first[:, 1], other[:, 1])[0, 1] == pytest.approx(0.3, abs=0.04)
+    assert np.corrcoef(first[:, 2], other[:, 2])[0, 1] == pytest.approx(0.3, abs=0.04)
+
+
+def test_estimators_tell_each_target_of_their_scenario_by_each_method() -> None:
+    rng = np.random.default_rng(9)
+    sample = scenarios.clustered_pairs(rng, therapists=30, icc=0.1, correlation=0.4, fewest=4, most=9, skew=0.5)
+    drawn = list(resampled(sample.data, methods=("percentile", "BCa"), replicates=199, seed=1))
+    assert [(f.method, f.target) for f in drawn] == [(m, t) for m in ("percentile", "BCa") for t in ("mean", "correlation")]
+    assert drawn == list(resampled(sample.data, methods=("percentile", "BCa"), replicates=199, seed=1))
+    robust, naive = (list(sandwich(sample.data, by_therapist=by)) for by in (True, False))
+    assert [f.estimate for f in robust] == pytest.approx([f.estimate for f in drawn[:2]])
+    assert robust[0].ci_high - robust[0].ci_low > naive[0].ci_high - naive[0].ci_low
+    ruptures = scenarios.repairs(
+        rng, clients=160, per_therapist=8, fewest=3, most=8, level=0.3, week=0.4, trained=0.6, sd_client=1.0, sd_therapist=0.5
+    )
+    found = list(repair(ruptures.data, quadrature=1))
+    assert [f.target for f in found] == list(ruptures.truth)
+    assert all(abs(f.estimate - ruptures.truth[f.target]) < 4 * f.std_error for f in found[:4])
+    assert all(f.estimate >= 0 and math.isnan(f.std_error) for f in found[4:])
 
 
 # Pictures and files
