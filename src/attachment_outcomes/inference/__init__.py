@@ -40,6 +40,7 @@ __getattr__, __dir__ = entry_points(
         "phi": "two_by_two",
         "pool": "pooling",
         "proportion": "proportions",
+        "repeated_fits": "attachment_outcomes.inference.mixed.repeated",
         "risk_difference": "two_by_two",
         "risk_ratio": "two_by_two",
         "save_moments": "attachment_outcomes.inference.mixed.reading",

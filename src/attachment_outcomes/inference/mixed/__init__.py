@@ -13,6 +13,7 @@ __getattr__, __dir__ = entry_points(
         "merge_moments": "moments",
         "mixed_model": "model",
         "moments_of": "reading",
+        "repeated_fits": "repeated",
         "save_moments": "reading",
     },
 )

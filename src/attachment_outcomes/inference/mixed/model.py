@@ -308,6 +308,14 @@ def mixed_model(
     if not 0 < ci_level < 1:
         raise StatisticsError(problem(PLACE, f"ci_level {ci_level} is not between 0 and 1."))
     moments = data if isinstance(data, Moments) else moments_of(formula, data, groups=groups, slopes=slopes)
+    fit = fit_moments(moments, reml=reml, ci_level=ci_level)
+    if fit.singular or not fit.converged:
+        warnings.warn(problem(PLACE, fit.note + "."), ConvergenceWarning, stacklevel=2)
+    return fit
+
+
+def fit_moments(moments: Moments, *, reml: bool, ci_level: float) -> MixedFit:
+    """Fit the model whose moments these are (:func:`mixed_model` without its warnings)."""
     recipe = moments.recipe
     work = working(moments)
     search = Search(work.problem, reml, tuple(e.shape[1] for e in work.es))
@@ -316,12 +324,11 @@ def mixed_model(
     pieces = satterthwaite(work.beta_back, best.curvature, best.top.inverse[0], residual)
     beta = work.beta_back @ best.top.beta[0] + work.beta_shift
     psis = tuple(residual * back @ psi @ back.T for back, psi in zip(work.z_back, relative, strict=True))
-    variances = _variances(recipe.groups, recipe.slopes, psis) | {RESIDUAL: residual * work.scale**2}
+    names = variance_names(recipe.groups, recipe.slopes)
+    variances = dict(zip(names, [*_variances(psis), residual * work.scale**2], strict=True))
     df = work.problem.n - work.problem.p if reml else work.problem.n
     units = [len(label) for label in work.labels]
     note = _note(best.converged, best.singular, dict(zip(recipe.groups, units, strict=True)))
-    if best.singular or not best.converged:
-        warnings.warn(problem(PLACE, note + "."), ConvergenceWarning, stacklevel=2)
     weights = np.eye(len(beta))
     return MixedFit(
         estimates=coefficients(beta, pieces.std_errors(weights), pieces.df(weights), recipe.fixed, ci_level), variances=variances,
@@ -344,12 +351,22 @@ def coefficients(estimate: Numbers, std_error: Numbers, df: Numbers, terms: Sequ
     )  # fmt: skip
 
 
-def _variances(groups: tuple[str, ...], slopes: tuple[tuple[str, ...], ...], psis: tuple[Numbers, ...]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for level, (group, names, psi) in enumerate(zip(groups, slopes, psis, strict=True)):
+def variance_names(groups: Sequence[str], slopes: Sequence[Sequence[str]]) -> list[str]:
+    """Return the names of variances and covariances, lowest level first, the residual's last."""
+    found: list[str] = []
+    for level, (group, names) in enumerate(zip(groups, slopes, strict=True)):
         labels, before = [INTERCEPT, *names], f"{group}: " if level else ""
-        found |= {f"{before}{labels[i]}": float(psi[i, i]) for i in range(len(labels))}
-        found |= {f"{before}{labels[i]}:{labels[j]}": float(psi[i, j]) for j in range(len(labels)) for i in range(j)}
+        found += [f"{before}{label}" for label in labels]
+        found += [f"{before}{labels[i]}:{labels[j]}" for j in range(len(labels)) for i in range(j)]
+    return [*found, RESIDUAL]
+
+
+def _variances(psis: Sequence[Numbers]) -> list[float]:
+    """Return the variances and covariances in the order of their names."""
+    found: list[float] = []
+    for psi in psis:
+        found += [float(v) for v in np.diag(psi)]
+        found += [float(psi[i, j]) for j in range(len(psi)) for i in range(j)]
     return found
 
 

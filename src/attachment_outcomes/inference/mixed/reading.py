@@ -60,6 +60,62 @@ def moments_of(
         therapists; a categorical predictor has more than 500 levels; or the formula's columns depend on all the data (``scale``,
         splines) and these are in a file.
     """
+    if not isinstance(data, pd.DataFrame):
+        data = Path(data)
+    recipe, columns, source, further = _prepared(formula, data, groups, slopes, levels)
+    whole = design.stateful(columns, recipe.levels)
+    parts = []
+    for chunk in source.chunks(len(source) if whole else rows_at_a_time):
+        values = _values(recipe, columns, chunk, further)
+        parts.append(_person_moments(recipe, chunk.groups, values))
+    merged = merge_moments(parts)
+    return Moments(
+        recipe=recipe, labels=merged.labels, n=merged.n, mean=merged.mean, scatter=merged.scatter,
+        n_excluded=source.n_excluded, spec=columns,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All rows of a table that a model uses, each person's beside each other.
+
+    ``moments``; ``values`` (columns, rows) the outcome last; ``starts`` the first row of each person; ``order`` the data's rows in
+    this order.
+    """
+
+    moments: Moments
+    values: NDArray[np.float64]
+    starts: NDArray[np.intp]
+    order: NDArray[np.intp]
+
+
+def rows_of(formula: str, data: pd.DataFrame, *, groups: str | Sequence[str], slopes: Slopes = ()) -> Rows:
+    """Return a table's rows as matrices, beside its moments.
+
+    Raises
+    ------
+    StatisticsError
+        As :func:`moments_of`; also if a row has a missing value.
+    """
+    recipe, columns, source, further = _prepared(formula, data, groups, slopes, None)
+    if source.n_excluded:
+        hint = "leave these rows out of the data and of what goes with them."
+        raise StatisticsError(problem(PLACE, f"{source.n_excluded} rows have a missing value.", hint=hint))
+    (chunk,) = source.chunks(len(source))
+    values = _values(recipe, columns, chunk, further)
+    starts = run_starts(chunk.groups[0].codes)
+    order = source.order if isinstance(source, _Table) and source.order is not None else np.arange(values.shape[1])
+    return Rows(_person_moments(recipe, chunk.groups, values), values, starts, order)
+
+
+def _prepared(
+    formula: str,
+    data: pd.DataFrame | Path,
+    groups: str | Sequence[str],
+    slopes: Slopes,
+    levels: Mapping[str, Sequence[Any]] | None,
+) -> tuple[Recipe, design.Columns, _Table | _File, list[str]]:
+    """Return the model's recipe, how its columns are made, where they come from, and the further columns of random slopes."""
     names = [groups] if isinstance(groups, str) else list(groups)
     if not names:
         raise StatisticsError(problem(PLACE, "name at least one group, e.g. groups='person_id'."))
@@ -70,7 +126,7 @@ def moments_of(
     extra = list(dict.fromkeys(name for level in by_level for name in level))
     columns = list(dict.fromkeys([*parsed.wanted, *extra, *names]))
     source: _Table | _File = (
-        _Table(formula, data, columns, names) if isinstance(data, pd.DataFrame) else _File(Path(data), columns, names)
+        _Table(formula, data, columns, names) if isinstance(data, pd.DataFrame) else _File(data, columns, names)
     )
     known = dict(levels) if levels is not None else {}
     known |= source.categories([c for c in dict.fromkeys([*parsed.wanted, *extra]) if c not in known])
@@ -80,26 +136,21 @@ def moments_of(
     numeric = tuple(c for c in parsed.wanted if c not in known)
     key = tuple((name, tuple(values)) for name, values in sorted(known.items()))
     spec = design.columns_of(formula, key, numeric)
-    whole = design.stateful(spec, known)
-    if whole:
+    if design.stateful(spec, known):
         if isinstance(source, _File):
             hint = "make such columns (centred, scaled, splines, C() of a number) before, and name them in the formula."
             what = "a column of the formula depends on all the data, which are read in parts."
             raise StatisticsError(problem(PLACE, what, hint=hint))
         spec = design.build_design(formula, pd.DataFrame(source.values)).spec
     recipe = _recipe(formula, parsed.outcome, names, by_level, spec, known, numeric)
-    extra_columns = [c for c in extra if c not in recipe.fixed]
+    return recipe, spec, source, [c for c in extra if c not in recipe.fixed]
+
+
+def _values(recipe: Recipe, columns: design.Columns, chunk: Chunk, further: list[str]) -> NDArray[np.float64]:
+    """Return a chunk's columns as (columns, rows), the outcome last."""
+    y, x = design.matrices(columns, design.as_categories(chunk.values, recipe.levels))
     kept = [i for i, at in enumerate(recipe.fixed_at) if at >= 0]
-    parts = []
-    for chunk in source.chunks(len(source) if whole else rows_at_a_time):
-        y, x = design.matrices(spec, design.as_categories(chunk.values, known))
-        values = np.vstack([x.T[kept], *(np.asarray(chunk.values[c], dtype=float)[None] for c in extra_columns), y[None]])
-        parts.append(_person_moments(recipe, chunk.groups, values))
-    merged = merge_moments(parts)
-    return Moments(
-        recipe=recipe, labels=merged.labels, n=merged.n, mean=merged.mean, scatter=merged.scatter,
-        n_excluded=source.n_excluded, spec=spec,
-    )  # fmt: skip
+    return np.vstack([x.T[kept], *(np.asarray(chunk.values[c], dtype=float)[None] for c in further), y[None]])
 
 
 def _slopes(slopes: Slopes, groups: list[str]) -> tuple[tuple[str, ...], ...]:
@@ -201,18 +252,19 @@ class _Table:
     groups: list[Group]
     n: int
     n_excluded: int
+    order: NDArray[np.intp] | None
 
     def __init__(self, formula: str, data: pd.DataFrame, columns: list[str], groups: list[str]) -> None:
         design.check_columns(columns, data.columns)
         used = design.complete_rows(formula, data, extra=columns, as_is=groups)
         if not used.n:
             raise StatisticsError(problem(PLACE, "no row has a value in every column used."))
-        self.n, self.n_excluded = used.n, used.n_excluded
+        self.n, self.n_excluded, self.order = used.n, used.n_excluded, None
         self.groups = [group_of(used.values[name]) for name in groups]
         self.values = {name: column for name, column in used.values.items() if name not in groups}
         person = self.groups[0].codes
         if pd.Series(person[run_starts(person)]).duplicated().any():
-            order = np.argsort(pd.factorize(person)[0], kind="stable")
+            self.order = order = np.argsort(pd.factorize(person)[0], kind="stable")
             self.groups = [group.part(order) for group in self.groups]
             self.values = {name: _taken(column, order) for name, column in self.values.items()}
 

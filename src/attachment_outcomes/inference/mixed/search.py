@@ -36,7 +36,7 @@ DECREMENT = 1e-11  # below, another exact Newton step moves nothing that is repo
 CONVERGED = 1e-6  # a search that ends above has not ended at an optimum
 SLOPE = 1e-3  # of the deviance by a relative variance at zero; less negative counts as not falling
 ROUNDS = 4
-MOVED = 1e-4  # by the polish: second derivatives are then taken again, for the degrees of freedom
+MOVED = 2e-5  # by the polish: second derivatives are then taken again, for the degrees of freedom
 FAR = 0.5  # a Newton step longer than this is not a polish
 RISE = 0.01  # relative variance of a step away from zero
 SINGULAR = 1e-4  # least singular value of a factor, as lme4 takes for its diagonal
@@ -150,7 +150,11 @@ def optimum(search: Search) -> Optimum:
     on_diagonal = diagonal(search.sizes)
     theta = np.where(on_diagonal, START, 0.0)
     for _ in range(ROUNDS):
-        here, bend, left = _polished(search, _zeros(search, _descend(search, theta), on_diagonal), on_diagonal)
+        start = _zeros(search, _descend(search, theta), on_diagonal)
+        here, bend, left = _polished(search, start, on_diagonal)
+        flat = _zeros(search, here, on_diagonal)
+        if flat is not here:  # only the polish came near enough to zero
+            here, bend, left = _polished(search, flat, on_diagonal)
         risen = _larger(search, here)
         if risen is None:
             break

@@ -80,8 +80,10 @@ class Working:
     ``labels`` each level's units in the problem's order; ``parents`` each unit's parent, a level; ``es`` (m, r) each level's
     random effects' columns; ``further`` those of them beside the fixed effects; ``standard`` and ``q_matrix`` (columns + 1, m)
     make a person's cross products; ``a``, ``b`` each person's A and B. ``beta_back`` (p, p) times the working fixed effects plus
-    ``beta_shift`` gives those of the data's columns; ``z_back`` each level's matrix from working random effects to the data's;
-    ``scale`` the outcome's unit.
+    ``beta_shift`` gives those of the data's columns; ``mean_shift`` is what a change of the outcome's mean adds to these;
+    ``z_back`` each level's matrix from working random effects to the data's; ``scale`` the outcome's unit. ``order`` sorts people
+    by their parents; ``pooled`` the order and first people of the cells, if people are pooled; ``centre``, ``unit`` of the
+    columns; ``columns`` each level's random effects' columns (0: the constant).
     """
 
     problem: Problem
@@ -95,8 +97,14 @@ class Working:
     b: Numbers
     beta_back: Numbers
     beta_shift: Numbers
+    mean_shift: Numbers
     z_back: tuple[Numbers, ...]
     scale: float
+    order: Positions
+    pooled: tuple[Positions, Positions] | None
+    centre: Numbers
+    unit: Numbers
+    columns: tuple[list[int], ...]
 
 
 def working(moments: Moments) -> Working:
@@ -111,22 +119,22 @@ def working(moments: Moments) -> Working:
     recipe = moments.recipe
     labels, parents, order = _nested(moments)
     standard, centre, unit = _standardised(moments, order)
-    sums = standard.sums(FIRST)[:, :, 0]
-    fixed = _fixed(recipe.fixed_at, centre, unit, sums, recipe.fixed)
-    root = np.linalg.cholesky(fixed.basis.T @ sums @ fixed.basis).T
+    cross = standard.sums(FIRST)[:, :, 0]
+    fixed = _fixed(recipe.fixed_at, centre, unit, cross, recipe.fixed)
+    root = np.linalg.cholesky(fixed.basis.T @ cross @ fixed.basis).T
     white = fixed.basis @ np.linalg.inv(root)  # orthonormal over the data
-    outcome = np.zeros(len(sums))
+    outcome = np.zeros(len(cross))
     outcome[-1] = 1.0
     if not fixed.centred:
         outcome[0] = centre[-1] / unit[-1]
-    total = outcome @ sums @ outcome
-    coefficients = white.T @ (sums @ outcome)
+    total = outcome @ cross @ outcome
+    coefficients = white.T @ (cross @ outcome)
     outcome -= white @ coefficients
-    if outcome @ sums @ outcome <= NO_RESIDUAL * total:
+    if outcome @ cross @ outcome <= NO_RESIDUAL * total:
         raise StatisticsError(problem(PLACE, "the fixed effects fit the outcome exactly, so nothing is left to estimate from."))
     columns = [[0, *(recipe.columns.index(s) + 1 for s in level)] for level in recipe.slopes]
     extra = sorted({c for level in columns for c in level} - set(fixed.where))
-    q_matrix = np.column_stack([white, np.eye(len(sums))[:, extra], outcome])
+    q_matrix = np.column_stack([white, np.eye(len(cross))[:, extra], outcome])
     p, m = white.shape[1], q_matrix.shape[1]
     further = tuple(Further(recipe.columns[c - 1], centre[c - 1], unit[c - 1]) if c else Further("", 0.0, 1.0) for c in extra)
 
@@ -146,7 +154,7 @@ def working(moments: Moments) -> Working:
     starts.append(FIRST)
     parent = parents[0] if parents else np.zeros(len(moments.n), dtype=np.intp)
     base = pack(np.einsum("ki,kln,lj->ijn", q_matrix, standard.sums(starts[0]), q_matrix, optimize=True))
-    lowest = _pooled(a, np.ascontiguousarray(b), parent, base, q)
+    lowest, pooled = _pooled(a, np.ascontiguousarray(b), parent, base, q)
     back = fixed.back @ np.linalg.inv(root) * unit[-1]
     return Working(
         problem=Problem(
@@ -154,8 +162,9 @@ def working(moments: Moments) -> Working:
             2 * float(np.log(np.diag(root)).sum()) + fixed.log_det, lowest.blocks(),
         ),
         labels=labels, parents=parents, es=es, further=further, standard=standard, q_matrix=q_matrix, a=a, b=b, beta_back=back,
-        beta_shift=back @ coefficients + fixed.shift * centre[-1],
-        z_back=tuple(_z_back(level, centre, unit) * unit[-1] for level in columns), scale=float(unit[-1]),
+        beta_shift=back @ coefficients + fixed.shift * centre[-1], mean_shift=fixed.shift,
+        z_back=tuple(_z_back(level, centre, unit) * unit[-1] for level in columns), scale=float(unit[-1]), order=order,
+        pooled=pooled, centre=centre, unit=unit, columns=tuple(columns),
     )  # fmt: skip
 
 
@@ -277,8 +286,8 @@ def _z_back(columns: list[int], centre: Numbers, unit: Numbers) -> Numbers:
     return np.asarray(np.linalg.inv(change))
 
 
-def _pooled(a: Numbers, b: Numbers, parent: Positions, base: Numbers, q: int) -> Lowest:
-    """Put people of one parent with one design together, where that makes the problem much smaller."""
+def _pooled(a: Numbers, b: Numbers, parent: Positions, base: Numbers, q: int) -> tuple[Lowest, tuple[Positions, Positions] | None]:
+    """Put people of one parent with one design together, where that makes the problem much smaller; also return how."""
     people = a.shape[1]
     design, first = _designs(a)
     if len(first) <= POOLED * people:
@@ -288,8 +297,9 @@ def _pooled(a: Numbers, b: Numbers, parent: Positions, base: Numbers, q: int) ->
         if len(starts) <= POOLED * people:
             heads = order[starts]
             size = np.bincount(design, minlength=len(first)).astype(float)
-            return Lowest(a[:, first], size, design[heads], _cell_sums(b, order, starts), parent[heads], base, q, FIRST)
-    return Lowest(a, np.ones(people), np.arange(people), products(b), parent, base, q, FIRST)
+            cells = cell_sums(b, order, starts)
+            return Lowest(a[:, first], size, design[heads], cells, parent[heads], base, q, FIRST), (order, starts)
+    return Lowest(a, np.ones(people), np.arange(people), products(b), parent, base, q, FIRST), None
 
 
 def _designs(a: Numbers) -> tuple[Positions, Positions]:
@@ -306,7 +316,7 @@ def _designs(a: Numbers) -> tuple[Positions, Positions]:
     return (design, first) if (scaled == scaled[:, first[design]]).all() else (people, people)
 
 
-def _cell_sums(b: Numbers, order: Positions, starts: Positions) -> Numbers:
+def cell_sums(b: Numbers, order: Positions, starts: Positions) -> Numbers:
     """Return the sums of the products of B over cells of consecutive people, some cells at a time."""
     ends = np.append(starts[1:], len(order))
     parts = []
