@@ -236,7 +236,7 @@ def _expected(search: Search, at: Point) -> Numbers:
 
 def _zeros(search: Search, here: Point, on_diagonal: NDArray[np.bool_]) -> Point:
     """Return the point with those diagonals at zero that are as good there."""
-    for k in np.flatnonzero(on_diagonal & (here.theta > 0) & (here.theta < ZERO)):
+    for k in np.flatnonzero(on_diagonal & (here.theta != 0) & (np.abs(here.theta) < ZERO)):
         tried = here.theta.copy()
         tried[k] = 0.0
         there = search.at(tried)
