@@ -306,9 +306,46 @@ def test_a_variance_without_bound_is_refused(small: pd.DataFrame) -> None:
     fixed = small.assign(y=small["person_id"] % 2)
     with pytest.raises(StatisticsError, match="the outcome never varies within a 'person_id'"):
         logistic_mixed_model("y ~ week", fixed, groups="person_id")
-    fixed.loc[0, "y"] = 1 - fixed.loc[0, "y"]
     with pytest.raises(StatisticsError, match="'person_id' grows beyond 30 log odds: nearly all have only 0s or only 1s"):
-        logistic_mixed_model("y ~ 1", fixed, groups="person_id")
+        logistic_mixed_model("y ~ 1", hardly_varying(small, 1), groups="person_id")
+
+
+def hardly_varying(small: pd.DataFrame, people: int) -> pd.DataFrame:
+    """Every second person always has the outcome, the others never; the first few differ once."""
+    varying = (small["person_id"] < people) & (small["week"] == 0)
+    return small.assign(y=(small["person_id"] % 2).where(~varying, 1 - small["person_id"] % 2))
+
+
+def test_a_huge_variance_is_said(small: pd.DataFrame) -> None:
+    with pytest.warns(ConvergenceWarning, match="the sd of 'person_id' is 15 log odds: nearly all have only 0s or only 1s"):
+        fit = logistic_mixed_model("y ~ 1", hardly_varying(small, 4), groups="person_id", quadrature=5)
+    assert "it may be infinite" in fit.note
+
+
+def test_a_search_without_an_end_is_said(small: pd.DataFrame) -> None:
+    with pytest.warns(ConvergenceWarning, match="the search did not converge"):
+        fit = logistic_mixed_model("y ~ 1", hardly_varying(small, 2), groups="person_id", quadrature=5)
+    assert not fit.converged
+
+
+def test_a_flat_likelihood_is_refused() -> None:
+    """Thirteen rows of five therapists, nearly all fitted without error."""
+    rows = pd.DataFrame(
+        {
+            "y": [0, 0, 1, 0, 1, 1, 0, 1, 1, 1, 1, 1, 1],
+            "x": [-18.12, -24.97, 8.17, -186.65, 50.14, -0.74, -35.27, 22.14, 1.85, 5.26, 5.69, -34.46, 11.39],
+            "z": [1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1],
+            "therapist_id": [0, 0, 1, 1, 1, 2, 3, 4, 4, 4, 2, 2, 2],
+        }
+    )
+    with pytest.raises(StatisticsError, match="the likelihood is flat: nearly all fitted probabilities are 0 or 1"):
+        logistic_mixed_model("y ~ x + z", rows, groups="therapist_id", quadrature=7)
+
+
+def test_an_odds_ratio_too_large_to_write_is_infinite(data: pd.DataFrame, two_levels: LogisticFit) -> None:
+    fit = logistic_mixed_model("repaired ~ ages + arm", data.assign(ages=data["week"] / 1e5), groups=(PEOPLE, THERAPISTS))
+    assert fit.estimates["odds_ratio"][1] == math.inf
+    assert fit.estimates["estimate"][1] == pytest.approx(1e5 * two_levels.estimates["estimate"][1], rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -348,3 +385,23 @@ def test_what_cannot_be_estimated_is_refused(change, arguments, match, small: pd
 def test_unknown_groups_have_no_modes(two_levels: LogisticFit) -> None:
     with pytest.raises(StatisticsError, match="Did you mean 'therapist_id'"):
         two_levels.modes("therapist")
+
+
+@pytest.mark.parametrize(("sessions", "laplace"), [(2, 0.7), (4, 0.9), (8, 0.96)])
+def test_laplace_is_biased_as_the_docs_say_and_quadrature_is_not(sessions: int, laplace: float) -> None:
+    """One large simulation each: the sd's own standard error is 0.02 to 0.05."""
+    rng = np.random.default_rng(sessions)
+    person = np.repeat(np.arange(6000), sessions)
+    y = rng.random(len(person)) < 1 / (1 + np.exp(0.5 - rng.normal(size=6000)[person]))
+    rows = pd.DataFrame({"y": y, "person_id": person})
+    assert standard_deviations(logistic_mixed_model("y ~ 1", rows, groups=PEOPLE))[0] == pytest.approx(laplace, abs=0.06)
+    exact = logistic_mixed_model("y ~ 1", rows, groups=PEOPLE, quadrature=7)
+    assert standard_deviations(exact)[0] == pytest.approx(1, abs=0.1)
+
+
+def test_docs_show_the_reference_datas_numbers(reference: dict, root: Path) -> None:
+    text = (root / "docs/methods/logistic-mixed-models.md").read_text(encoding="utf-8")
+    laplace, exact = reference["two_levels"], reference["exact"]
+    rows = ["sd between clients", "sd between therapists", "week", "arm b"]
+    for label, a, b in zip(rows, [*laplace["sd"], *laplace["fixed"][1:]], [*exact["sd"], *exact["fixed"][1:]], strict=True):
+        assert f"| {label} | {a:.3f} | {b:.3f} |" in text

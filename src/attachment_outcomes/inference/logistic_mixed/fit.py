@@ -200,6 +200,9 @@ def _maximise(nest: Nest, start: Numbers, quadrature: int, levels: tuple[str, ..
                 hint=f"{hint}leave {level!r} out, or analyse one row for each.",
             )
         ) from error
+    except np.linalg.LinAlgError as error:
+        what = "the likelihood is flat: nearly all fitted probabilities are 0 or 1."
+        raise StatisticsError(problem(PLACE, what, hint="fewer predictors or levels: the rows are too few for these.")) from error
 
 
 def _notes(
@@ -239,11 +242,12 @@ def _table(names: list[str], beta: Numbers, covariance: Numbers, ci_level: float
     std_error = np.sqrt(np.diag(covariance))
     half = norm.ppf(0.5 + ci_level / 2) * std_error
     low, high = beta - half, beta + half
+    with np.errstate(over="ignore"):  # of a predictor in units that nobody differs by, the odds ratio of one unit is infinite
+        ratios = {"odds_ratio": np.exp(beta), "odds_ratio_low": np.exp(low), "odds_ratio_high": np.exp(high)}
     return pd.DataFrame(
         {
             "term": names, "estimate": beta, "std_error": std_error, "ci_low": low, "ci_high": high,
-            "p_value": 2 * norm.sf(np.abs(beta) / std_error), "odds_ratio": np.exp(beta), "odds_ratio_low": np.exp(low),
-            "odds_ratio_high": np.exp(high),
+            "p_value": 2 * norm.sf(np.abs(beta) / std_error), **ratios,
         }
     )  # fmt: skip
 
