@@ -292,6 +292,7 @@ REFUSALS = [
     ({"score": np.nan}, {}, "column 'score' has no values"),
     ({"week": lambda d: d["week"].where(d.index > 3, np.inf)}, {}, "column 'week' has 4 infinite values"),
     ({"twice": lambda d: 2 * d["week"] + 1}, {"formula": "score ~ week + twice"}, "determine one another: 'twice'"),
+    ({"none": 0.0, "week": lambda d: d["week"]}, {"formula": "score ~ 0 + week + none"}, "determine one another: 'none'"),
     ({"name": lambda d: d.index.astype(str)}, {"formula": "score ~ name"}, "levels, more than 500"),
     ({"client": lambda d: d.index.astype(str)}, {}, "cannot tell 2 random effects each from the residual"),
     ({"therapist": lambda d: d["client"]}, {}, "cannot tell 1 random effects each from the level below"),

@@ -362,7 +362,8 @@ def tied_columns(cross: Numbers, names: Sequence[str]) -> list[str]:
         Their names.
     """
     length = np.sqrt(np.diag(cross))
-    scaled = cross / np.where(length > 0, np.outer(length, length), 1.0)
+    unit = np.where(length > 0, length, 1.0)
+    scaled = cross / np.outer(unit, unit)
     kept: list[int] = []
     tied = []
     for j, name in enumerate(names):
