@@ -6,7 +6,8 @@
 # name      of the file in tests/reference, without .json
 # call      what was called, for people; a part of the values may have an own `call`
 # values    a named list. Single numbers lose their brackets, tables are written by column, missing values are null
-write_reference <- function(name, call, values) {
+# digits    significant ones; fewer where an optimiser's last digits depend on the machine's mood
+write_reference <- function(name, call, values, digits = 15) {
   script <- sub("^--file=", "", grep("^--file=", commandArgs(), value = TRUE))
   given <- commandArgs(trailingOnly = TRUE)
   packages <- sort(union("jsonlite", names(sessionInfo()$otherPkgs)), method = "radix")
@@ -15,7 +16,7 @@ write_reference <- function(name, call, values) {
   stopifnot(!any(names(values) %in% names(head)))
   text <- jsonlite::toJSON(
     c(head, values),
-    digits = I(15), auto_unbox = TRUE, na = "null", null = "null", dataframe = "columns", matrix = "rowmajor", pretty = TRUE
+    digits = I(digits), auto_unbox = TRUE, na = "null", null = "null", dataframe = "columns", matrix = "rowmajor", pretty = TRUE
   )
   file <- file(file.path(if (length(given)) given[1] else "tests/reference", paste0(name, ".json")), "wb")
   on.exit(close(file))
