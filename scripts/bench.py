@@ -378,6 +378,7 @@ def models(root: Path, options: argparse.Namespace) -> None:
     if not chosen:
         sys.exit(f"ERROR --only: there are {', '.join(row.key for row in rows())}.")
     absent = [p for p in PACKAGES if p not in there]
+    there = {p: command for p, command in there.items() if not options.packages or p in options.packages}
     if absent:
         say(f"Not here, so not measured: {', '.join(absent)}.")
     head = {"machine": machine(), "packages": {**versions, "matplotlib": metadata.version("matplotlib")}, "code": code_of(root)}
@@ -388,7 +389,7 @@ def models(root: Path, options: argparse.Namespace) -> None:
         observations[row.key] = measure_row(row, there, kept, options.runs)
     runs = {row.key: {p: kept.of(row, p) for p in row.packages} for row in chosen}
     record = record_of(chosen, runs, observations, head={**head, "load_before": load, "absent": absent})
-    whole = not options.only and options.runs >= LEAST_RUNS
+    whole = not options.only and not options.packages and options.runs >= LEAST_RUNS
     stem = root / "validation" / "bench" / "models" if whole else root / "results" / "bench" / "models"
     write_models(record, stem, root / "docs" / "methods" / "speed.md" if whole else None)
     for goal in record["goals"]:
@@ -407,6 +408,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--rscript", default="Rscript", metavar="PROGRAM", help="models: R with lme4 and jsonlite")
     parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="models: processes of each package at each row")
     parser.add_argument("--only", nargs="+", metavar="PATTERN", help="models: rows, e.g. '*-5000'; to results/bench")
+    parser.add_argument("--packages", nargs="+", choices=PACKAGES, metavar="NAME", help="models: these; to results/bench")
     parser.add_argument("--resume", action="store_true", help="models: go on with the runs of results/bench")
     parser.add_argument("--check", action="store_true", help="models: only say whether the committed timings are of this code")
     options = parser.parse_args(arguments)

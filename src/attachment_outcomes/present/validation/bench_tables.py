@@ -138,27 +138,24 @@ def _where(titles: Mapping[str, Mapping[str, Any]], goal: Mapping[str, Any], *, 
 
 def _agreement(record: Record) -> str:
     """Return the largest differences of each package over the rows of each model, beside the reference's."""
+    groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
+    for row in record["rows"]:
+        for package, one in row["results"].items():
+            if "differences" in one:
+                groups.setdefault((row["title"], row["reference"], package), []).append(one)
     lines = []
-    for name in dict.fromkeys(r["model"] for r in record["rows"]):
-        rows = [r for r in record["rows"] if r["model"] == name]
-        for package in PACKAGES:
-            there = [(r, r["results"][package]) for r in rows if "differences" in r["results"].get(package, {})]
-            if not there:
-                continue
-            most = [f"{max(one['differences'][part] for _, one in there):.1g}" for part in PARTS]
-            gain = max((one["loglik_gain"] for _, one in there), key=abs)
-            references = ", ".join(dict.fromkeys(r["reference"] for r, _ in there))
-            agreed = sum(one["agrees"] for _, one in there)
-            lines.append(
-                [rows[0]["title"], SHORT.get(package, package), references, *most, f"{gain:+.1g}", f"{agreed} of {len(there)}"]
-            )
+    for (title, reference, package), of in groups.items():
+        most = [f"{max(one['differences'][part] for one in of):.1g}" for part in PARTS]
+        gain = max((one["loglik_gain"] for one in of), key=abs)
+        agreed = f"{sum(one['agrees'] for one in of)} of {len(of)}"
+        lines.append([title, reference, SHORT.get(package, package), *most, f"{gain:+.1g}", agreed])
     limits = "; ".join(
         f"{family}: " + ", ".join(f"{PARTS[part]} {asked[part]:g}" for part in PARTS)
         for family, asked in record["agreement"].items()
     )
-    head = ["model", "package", "beside", *PARTS.values(), "log likelihood, plain", "rows that agree"]
+    head = ["model", "beside", "package", *PARTS.values(), "plain", "rows that agree"]
     told = (
         f"Largest relative difference over a model's rows; a row agrees if it is within these ({limits}). "
-        "Plain: log likelihood minus the reference's, the largest."
+        "Plain: log likelihood minus the reference's, the largest; where positive, the reference stopped short of the optimum."
     )
     return f"{_table(head, lines)}\n\n{told}"

@@ -21,7 +21,7 @@ from attachment_outcomes.simulate.bench.models import LME4, OURS, PACKAGES, Row
 
 Result = dict[str, Any]
 DIGITS = 5  # significant, of seconds and megabytes
-ESTIMATE_DIGITS = 10
+ESTIMATE_DIGITS, LOGLIK_DIGITS = 10, 15  # a log likelihood of 1e7 whose fourth decimal tells which of two fits is better
 TIGHT = "lme4, tight"
 REFERENCES = (LME4, "glmm", "mixedlm-rs", "mixedlm")  # fit the whole model by REML or Laplace's approximation
 
@@ -61,7 +61,7 @@ def result(runs: Sequence[Mapping[str, Any]], wanted_fits: int) -> Result:
         "runs": len(done), "seconds": spread(later or first), "first_call": spread(first), "cpu_seconds": spread(cpu),
         "process_seconds": spread(once),
         "peak_mb": spread([run["peak_mb"] for run in done]), "before_mb": spread([run["before_mb"] for run in done]),
-        "estimates": {**estimates, "loglik": rounded(estimates["loglik"], ESTIMATE_DIGITS + 2)},
+        "estimates": {**estimates, "loglik": rounded(estimates["loglik"], LOGLIK_DIGITS)},
     }  # fmt: skip
     if "tight" in done[0]:
         found["tight"] = done[0]["tight"]
