@@ -93,7 +93,7 @@ def draw(results: pd.DataFrame, settings: Mapping[str, Any]) -> Drawing:
             ax.set_xlabel(settings.get("x_title") or first_upper(plain(settings["x"])))
         figure.align_ylabels(axes)
         handles = [_handle(m, mark) for m, mark in zip(methods, METHOD_MARKS, strict=False)]
-        figure.legend(handles, methods, loc="outside lower center", ncols=min(len(methods), 4))
+        figure.legend(handles, methods, loc="outside lower center", ncols=min(len(methods), 4 if len(columns) > 3 else 3))
     caption = _caption(shown, columns, settings)
     return Drawing(figure, shown.reset_index(drop=True), caption, f"Performance of methods by {plain(settings['x'])}. {caption}")
 

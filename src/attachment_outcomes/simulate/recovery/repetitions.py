@@ -114,7 +114,7 @@ def run_study(
 
 
 def _made(study: RecoveryStudy, todo: list[Block], cores: int) -> Iterator[tuple[Block, pd.DataFrame]]:
-    """Yield blocks as they are finished; when stopped, wait for those under way, so that no process is left behind."""
+    """Yield blocks as they are finished; when stopped, those under way too, which take seconds."""
     if cores == 1 or len(todo) < 2:
         yield from ((block, one_block(study, block)) for block in todo)
         return
@@ -127,6 +127,10 @@ def _made(study: RecoveryStudy, todo: list[Block], cores: int) -> Iterator[tuple
         while running:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+        yield from ((block, future.result()) for future, block in running.items() if not future.cancelled())
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
