@@ -373,10 +373,10 @@ def write_models(record: dict[str, Any], stem: Path, page: Path | None) -> None:
 
 def models(root: Path, options: argparse.Namespace) -> None:
     """Measure fits of mixed models."""
-    there, versions = commands(root, options.peers, options.rscript)
     chosen = [row for row in rows() if not options.only or any(fnmatchcase(row.key, pattern) for pattern in options.only)]
     if not chosen:
         sys.exit(f"ERROR --only: there are {', '.join(row.key for row in rows())}.")
+    there, versions = commands(root, options.peers, options.rscript)
     absent = [p for p in PACKAGES if p not in there]
     there = {p: command for p, command in there.items() if not options.packages or p in options.packages}
     if absent:

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -371,17 +370,13 @@ def test_runs_are_kept_and_go_on_only_with_the_same_code(root: Path, tmp_path: P
     assert json.loads(path.read_text(encoding="utf-8")) == {"code": "b"}
 
 
-def test_an_unknown_part_and_an_unknown_row_are_refused(root: Path) -> None:
-    def said(*arguments: str) -> tuple[int, str]:
-        command = [sys.executable, str(root / "scripts" / "bench.py"), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return done.returncode, done.stderr
-
-    assert said("speed") == (2, said("speed")[1])
-    assert "no part 'speed'; there are: pipeline, models." in said("speed")[1]
-    code, text = said("models", "--only", "four_level-*", "--rscript", "no-such-program")
-    assert code == 1
-    assert "--only: there are two_level-balanced-200, " in text
+def test_an_unknown_part_and_an_unknown_row_are_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(root / "scripts" / "bench.py"), run_name="bench")["main"]
+    with pytest.raises(SystemExit, match="2"):
+        main(["speed"])
+    assert "no part 'speed'; there are: pipeline, models." in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="--only: there are two_level-balanced-200, "):
+        main(["models", "--only", "four_level-*"])
 
 
 # ---- counts of work: what keeps the fits fast, on any machine

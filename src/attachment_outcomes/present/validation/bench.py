@@ -115,7 +115,11 @@ def _by_size(ax: Axes, part: pd.DataFrame, goal: Mapping[str, float], title: str
         ax.plot(clients, seconds, marker="_", markersize=15, markeredgewidth=1.6, color=GREY, zorder=2)
     if asked:
         ends.append((*asked[-1], "goal"))
-    _labels(ax, ends)
+    highest = part[part["clients"].isin(sizes[1:-1])].groupby("clients")["seconds"].max()
+    over = [end for end in ends if end[1] == highest.get(end[0])]
+    for x, y, package in over:
+        _label(ax, (x, y), package, xycoords="data", xytext=(0, 7), ha="center", va="bottom")
+    _labels(ax, [end for end in ends if end not in over])
 
 
 def _by_model(ax: Axes, part: pd.DataFrame, goal: Mapping[str, float]) -> None:
@@ -156,12 +160,15 @@ def _labels(ax: Axes, ends: Sequence[tuple[float, float, str]]) -> None:
         here = sorted((math.log(y), name) for at, y, name in ends if at == x)
         heights = list(_apart([(y - low) / (high - low) for y, _ in here]))
         for (_, name), height in zip(here, heights, strict=True):
-            colour = MARKS[name][0] if name in MARKS else "#555555"
-            ax.annotate(
-                SHORT.get(name, name), (x, height), xycoords=("data", "axes fraction"), xytext=(7, 0), textcoords="offset points",
-                va="center", fontsize=8, color=colour, fontweight="bold" if name in SHORT else "normal", zorder=4,
-                path_effects=[withStroke(linewidth=2.5, foreground="white")],
-            )  # fmt: skip
+            _label(ax, (x, height), name, xycoords=("data", "axes fraction"), xytext=(7, 0), ha="left", va="center")
+
+
+def _label(ax: Axes, at: tuple[float, float], name: str, **placed: Any) -> None:
+    colour, bold = MARKS[name][0] if name in MARKS else "#555555", name in SHORT
+    ax.annotate(
+        SHORT.get(name, name), at, textcoords="offset points", fontsize=8, color=colour, fontweight="bold" if bold else "normal",
+        path_effects=[withStroke(linewidth=2.5, foreground="white")], zorder=4, **placed,
+    )  # fmt: skip
 
 
 def _apart(heights: Sequence[float]) -> Iterator[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,9 @@ PACKAGES = ("attachment-outcomes", "lme4", "statsmodels", "glmm", "mixedlm", "mi
 SHORT = {"attachment-outcomes": "ours"}
 PARTS = {"fixed": "fixed effects", "std_errors": "standard errors", "variances": "variances", "loglik": "log likelihood"}
 NONE, EVERY = "—", "every model"
+NOT_GIVEN = "not given this"
+TIGHT = "lme4, tight"
+HAPPENED = ("stopped", "failed", "not run")
 FIGURE = "![Seconds a fit by number of clients, a line a package](../../validation/bench/models.png)"
 
 
@@ -74,34 +76,33 @@ def _model(record: Record, name: str) -> Iterator[str]:
     several = len({r["form"] for r in rows}) > 1
     head = ["clients", *(["form"] if several else []), "rows", *(SHORT.get(p, p) for p in used), "first", "process"]
     lines: list[list[str]] = []
-    notes: dict[tuple[str, str], list[tuple[Mapping[str, Any], str]]] = {}
+    notes: dict[str, dict[str, list[str]]] = {}
     for row in rows:
         own = row["results"].get(record["own"], {})
         cells = [_cell(row["results"].get(p, {})) for p in used]
         ends = [seconds(own[k]["median"]) if k in own else NONE for k in ("first_call", "process_seconds")]
-        lines.append(
-            [count(row["clients"]), *([row["form"]] if several else []), count(row["observations"] / row["fits"]), *cells, *ends]
-        )
+        form = [row["form"]] if several else []
+        lines.append([count(row["clients"]), *form, count(row["observations"] / row["fits"]), *cells, *ends])
         for package, one in row["results"].items():
-            if "not" in one:
-                notes.setdefault((package, re.sub(r"\d+ s", "", one["not"])), []).append((row, one["not"]))
-            elif "scaled_from_fits" in one:
-                notes.setdefault((package, "scaled"), []).append((row, f"{one['scaled_from_fits']} fits, scaled to {row['fits']}"))
+            text = one.get("not") or one.get("also")
+            if "scaled_from_fits" in one:
+                text = f"{one['scaled_from_fits']} fits, scaled to {row['fits']:,}"
+            if text and text != NOT_GIVEN:
+                notes.setdefault(package, {}).setdefault(text, []).append(" ".join([count(row["clients"]), *form]))
     yield _table(head, lines)
     if notes:
-        yield "\n".join(f"- {package}: {_note(of, rows, several)}." for (package, _), of in notes.items())
+        yield "\n".join(f"- {package}: {'; '.join(_note(text, at) for text, at in of.items())}." for package, of in notes.items())
+
+
+def _note(text: str, at: Sequence[str]) -> str:
+    """Return a reason, with the rows it is for where it came up in the run."""
+    return f"{text} ({', '.join(at)})" if text.startswith(HAPPENED) else text
 
 
 def _cell(result: Mapping[str, Any]) -> str:
     if "seconds" not in result:
         return NONE
     return f"{seconds(result['seconds']['median'])}, {count(result['peak_mb']['median'])} MB"
-
-
-def _note(of: Sequence[tuple[Mapping[str, Any], str]], rows: Sequence[Mapping[str, Any]], several: bool) -> str:
-    if len(of) == len(rows) and len({text for _, text in of}) == 1:
-        return of[0][1]
-    return "; ".join(f"{count(row['clients'])}{' ' + row['form'] if several else ''}: {text}" for row, text in of)
 
 
 def _goals(record: Record) -> str:
@@ -137,11 +138,11 @@ def _where(titles: Mapping[str, Mapping[str, Any]], goal: Mapping[str, Any], *, 
 
 
 def _agreement(record: Record) -> str:
-    """Return the largest differences of each package over the rows of each model, beside the reference's."""
+    """Return the largest differences over a model's rows: of all packages from lme4 with tiny tolerances, of ours from others."""
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in record["rows"]:
         for package, one in row["results"].items():
-            if "differences" in one:
+            if "differences" in one and (package == record["own"] or row["reference"] == TIGHT):
                 groups.setdefault((row["title"], row["reference"], package), []).append(one)
     lines = []
     for (title, reference, package), of in groups.items():
