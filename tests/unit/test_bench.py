@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from attachment_outcomes.files import write_table
 from attachment_outcomes.inference.logistic_mixed import logistic_mixed_model
 from attachment_outcomes.inference.mixed import mixed_model, reading
-from attachment_outcomes.present.drawing import NothingToDraw
+from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.validation.bench import _apart, draw, goal_seconds, points
 from attachment_outcomes.present.validation.bench_tables import BEGIN, END, seconds, tables, with_tables
 from attachment_outcomes.simulate.bench.data import columns
@@ -319,6 +319,13 @@ def test_tables_tell_seconds_memory_and_why_a_cell_is_empty(record: dict[str, An
     assert "- mixedlm-rs: takes one grouping factor only." in text
     assert "5\u202f000: not met" not in text
     assert "| logistic model | times as fast as lme4: at least 10 | 5\u202f000 balanced: 281 | met |" in text
+
+
+def test_the_order_of_a_file_changes_nothing(record: dict[str, Any]) -> None:
+    read = json.loads(json.dumps(record, sort_keys=True))
+    assert list(read["rows"][0]["results"]) != list(record["rows"][0]["results"])
+    assert tables(read) == tables(record)
+    assert svg_text(draw(read)) == svg_text(draw(record))
 
 
 def test_a_page_keeps_its_words_and_gets_the_same_tables_twice(record: dict[str, Any]) -> None:

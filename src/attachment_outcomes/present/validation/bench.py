@@ -69,10 +69,15 @@ def points(record: Record) -> pd.DataFrame:
     found = [
         (*(row[k] for k in kept), package, *(one["seconds"][k] for k in ("median", "min", "max")), one["peak_mb"]["median"])
         for row in record["rows"]
-        for package, one in row["results"].items()
+        for package, one in in_order(row["results"])
         if "seconds" in one
     ]  # fmt: skip
     return pd.DataFrame(found, columns=[*kept, "package", "seconds", "seconds_min", "seconds_max", "peak_mb"])
+
+
+def in_order(results: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return packages in the order of the legend, whatever their order in the file is."""
+    return [(package, results[package]) for package in MARKS if package in results]
 
 
 def goal_seconds(record: Record) -> dict[str, float]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from attachment_outcomes.present.validation.bench import MARKS, SHORT, in_order
 from attachment_outcomes.present.words import count, first_upper
 
 Record = Mapping[str, Any]
 MARKER = "<!-- {} by `python3 run.py bench models` -->"
 BEGIN, END = MARKER.format("made"), MARKER.format("end of what is made")
-PACKAGES = ("attachment-outcomes", "lme4", "statsmodels", "glmm", "mixedlm", "mixedlm-rs", "gpboost")
-SHORT = {"attachment-outcomes": "ours"}
+PACKAGES = tuple(MARKS)
 PARTS = {"fixed": "fixed effects", "std_errors": "standard errors", "variances": "variances", "loglik": "log likelihood"}
 NONE, EVERY = "—", "every model"
 NOT_GIVEN = "not given this"
@@ -83,7 +83,7 @@ def _model(record: Record, name: str) -> Iterator[str]:
         ends = [seconds(own[k]["median"]) if k in own else NONE for k in ("first_call", "process_seconds")]
         form = [row["form"]] if several else []
         lines.append([count(row["clients"]), *form, count(row["observations"] / row["fits"]), *cells, *ends])
-        for package, one in row["results"].items():
+        for package, one in in_order(row["results"]):
             text = one.get("not") or one.get("also")
             if "scaled_from_fits" in one:
                 text = f"{one['scaled_from_fits']} fits, scaled to {row['fits']:,}"
@@ -141,7 +141,7 @@ def _agreement(record: Record) -> str:
     """Return the largest differences over a model's rows: of all packages from lme4 with tiny tolerances, of ours from others."""
     groups: dict[tuple[str, str, str], list[Mapping[str, Any]]] = {}
     for row in record["rows"]:
-        for package, one in row["results"].items():
+        for package, one in in_order(row["results"]):
             if "differences" in one and (package == record["own"] or row["reference"] == TIGHT):
                 groups.setdefault((row["title"], row["reference"], package), []).append(one)
     lines = []
