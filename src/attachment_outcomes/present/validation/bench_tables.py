@@ -152,7 +152,7 @@ def _agreement(record: Record) -> str:
         lines.append([title, reference, SHORT.get(package, package), *most, f"{gain:+.1g}", agreed])
     limits = "; ".join(
         f"{family}: " + ", ".join(f"{PARTS[part]} {asked[part]:g}" for part in PARTS)
-        for family, asked in record["agreement"].items()
+        for family, asked in sorted(record["agreement"].items())
     )
     head = ["model", "beside", "package", *PARTS.values(), "plain", "rows that agree"]
     told = (
