@@ -421,7 +421,8 @@ def main(arguments: Sequence[str]) -> int:
         if part not in todo:
             parser.error(f"no part {part!r}; there are: {', '.join(todo)}.")
     if options.check:
-        told = read_json(root / "validation" / "bench" / "models.json")["code"]
+        file = root / "validation" / "bench" / "models.json"
+        told = read_json(file)["code"] if file.is_file() else {}
         changed = [name for name, code in code_of(root).items() if told.get(name) != code]
         sys.stdout.write(f"Changed since the timings: {', '.join(changed)}\n" if changed else "The timings are of this code.\n")
         return int(bool(changed))
