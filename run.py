@@ -11,7 +11,7 @@
   python3 run.py check                 run the linters, the type checker and the lock checks
   python3 run.py docs                  make the reference pages of docs/ again; --check only compares
   python3 run.py example-data          make data/example again; --check only compares
-  python3 run.py bench                 measure time and memory into validation/bench.json
+  python3 run.py bench                 measure time and memory into validation/; --help says more
   python3 run.py validate [NAME...]    run the recovery studies of validation/recovery; --help says more
 
 The first call makes .venv from requirements.lock (about a minute); later calls start at once. In an active conda
