@@ -1,12 +1,12 @@
-# Reference values for logistic mixed models: Rscript validation/logistic_mixed.R > tests/reference/logistic_mixed.json
+# Reference values for logistic mixed models.
 #
 # glmer's optimiser and inner iterations are tightened. Its deviance still takes the weights of the last step but one, so that with
 # two levels its log likelihood is off by 5e-6 (1.1-31; a smaller tolPwrss makes it fail), and its standard errors are from simple
 # differences (1e-4). Stored are therefore both glmer's own numbers and, as "fixed", "se", "sd" and "loglik", the optimum of Laplace's
 # approximation written out here with dense matrices (of glmer's own deviance for nAGQ = 9), found from there by Newton steps
 # with Richardson differences (numDeriv). The likelihood of two levels is also integrated by brute force, on a grid.
+source("validation/reference.R")
 suppressPackageStartupMessages({
-  library(jsonlite)
   library(lme4)
   library(numDeriv)
 })
@@ -124,9 +124,8 @@ data("cbpp")
 rows <- cbpp[rep(seq_len(nrow(cbpp)), cbpp$size), c("herd", "period")]
 rows$ill <- unlist(Map(function(ill, size) rep(c(1, 0), c(ill, size - ill)), cbpp$incidence, cbpp$size))
 
-cat(toJSON(list(
-  call = "lme4::glmer(binomial, nAGQ = 1 | 9), bobyqa rhoend 1e-9, tolPwrss 1e-13, polished by numDeriv; see the script",
-  r = R.version.string, lme4 = as.character(packageVersion("lme4")), numDeriv = as.character(packageVersion("numDeriv")),
+calls <- "lme4::glmer(binomial, nAGQ = 1 | 9), bobyqa rhoend 1e-9, tolPwrss 1e-13, polished by numDeriv; see the script"
+write_reference("logistic_mixed", calls, list(
   data = data,
   cbpp = list(
     data = list(
@@ -143,4 +142,4 @@ cat(toJSON(list(
     at = start, loglik_there = brute(~ week + arm, complete, start), sd = exact$at[1:2], fixed = exact$at[-(1:2)],
     se = sqrt(diag(exact$covariance))[-(1:2)], loglik = exact$loglik
   )
-), digits = 12, auto_unbox = TRUE, na = "null", dataframe = "columns"), "\n")
+), digits = 12)

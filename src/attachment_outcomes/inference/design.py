@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -39,13 +39,16 @@ class CompleteRows:
 @dataclass(frozen=True, slots=True)
 class Columns:
     """How a formula makes its matrices: the engine's ``spec``, the fixed effects' ``names``, and, where every column is a
-    numeric column of the data or a product of such, which (``plain``): those need no engine, which small fits feel.
+    numeric column of the data or a product of such, which (``plain``): those need no engine, which small fits feel. ``by_row``
+    tells whether a row's values are the same among any other rows.
     """
 
     spec: Any
     names: tuple[str, ...]
     plain: tuple[tuple[str, ...], ...] | None
     outcome: str | None
+    numeric: frozenset[str]
+    by_row: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ def complete_rows(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = ()
         raise StatisticsError(problem("model", f"no column {absent[0]!r}.{did_you_mean(absent[0], data.columns)}"))
     words = {*_names(formula), *extra}
     columns = [c for c in data.columns if c in words]
+    check_columns(dict.fromkeys(columns), columns)
     complete = np.ones(len(data), dtype=bool)
     kept: dict[str, Any] = {}
     for column in columns:  # the formula engine wants plain numpy numbers, not nullable ones
@@ -137,7 +141,7 @@ def _columns(spec: Any, numeric: Iterable[str]) -> Columns:
     same_order = names == tuple("Intercept" if t == () else ":".join(t or ("",)) for t in terms)
     (outcome,) = [looked_up(term) for term in spec.lhs.formula]
     plain = tuple(t for t in terms if t is not None) if same_order and None not in terms else None
-    return Columns(spec, names, plain, outcome[0] if outcome and len(outcome) == 1 else None)
+    return Columns(spec, names, plain, outcome[0] if outcome and len(outcome) == 1 else None, frozenset(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +162,20 @@ def parse(formula: str) -> Parsed:
     StatisticsError
         If it cannot be read or has not one outcome.
     """
+    if "|" in formula:
+        hint = "name the groups and slopes as arguments: groups=, slopes=."
+        raise StatisticsError(problem("model", f"the formula {formula!r} has a random effect in it.", hint=hint))
     try:
         parsed = Formula(formula)
-        wanted = sorted({str(v) for v in parsed.required_variables} | set(_called(parsed)))
+        one_outcome = hasattr(parsed, "lhs") and len(parsed.lhs) == 1
+        wanted = sorted({str(v) for v in parsed.required_variables} | set(_called(parsed))) if one_outcome else []
     except (FormulaicError, SyntaxError) as error:
         raise StatisticsError(
             problem("model", f"cannot read the formula {formula!r}.", hint="e.g. 'score ~ weeks * arm'.")
         ) from error
-    if not hasattr(parsed, "lhs") or len(parsed.lhs) != 1:
-        raise StatisticsError(problem("model", f"the formula {formula!r} needs one outcome left of '~'."))
+    if not one_outcome:
+        hint = "e.g. 'score ~ weeks * arm'."
+        raise StatisticsError(problem("model", f"the formula {formula!r} needs one outcome left of '~'.", hint=hint))
     return Parsed(parsed, wanted, str(parsed.lhs[0]))
 
 
@@ -189,6 +198,10 @@ def check_columns(names: Iterable[str], columns: Iterable[str]) -> None:
     """Raise a StatisticsError for the first name that is no column."""
     present = list(columns)
     for name in names:
+        if present.count(name) > 1:
+            raise StatisticsError(
+                problem("model", f"{present.count(name)} columns are named {name!r}.", hint="rename one of them.")
+            )
         if name not in present:
             raise StatisticsError(problem("model", f"no column {name!r}.{did_you_mean(name, present)}"))
 
@@ -213,28 +226,43 @@ def columns_of(formula: str, levels: tuple[tuple[str, tuple[Any, ...]], ...], nu
     StatisticsError
         If the columns cannot be made.
     """
-    length = max([2, *(len(v) for _, v in levels)])
+    length = max([4, *(len(v) for _, v in levels)])
     made = {name: pd.Categorical([v[i % len(v)] for i in range(length)], categories=list(v)) for name, v in levels}
     frame = pd.DataFrame({**made, **{name: np.linspace(1.0, 2.0, length) for name in numeric}})
-    return _columns(_matrices(parse(formula).formula, frame, formula).model_spec, numeric)
+    spec = _matrices(parse(formula).formula, frame, formula).model_spec
+    return replace(_columns(spec, numeric), by_row=_by_row(spec, frame))
+
+
+def _by_row(spec: Any, frame: pd.DataFrame) -> bool:
+    """Tell whether each row's values stay what they are without the first row and in the other order."""
+    whole, part = (_matrices(spec, rows, str(spec.rhs.formula)) for rows in (frame, frame.iloc[:0:-1]))
+    return all(
+        np.array_equal(getattr(whole, side).to_numpy(dtype=float)[:0:-1], getattr(part, side).to_numpy(dtype=float), equal_nan=True)
+        for side in ("lhs", "rhs")
+    )
 
 
 def stateful(columns: Columns, levels: Mapping[str, Sequence[Any]]) -> bool:
-    """Tell whether a formula's columns depend on all the data: ``center``, ``scale``, ``poly``, splines, ``C`` of a number."""
+    """Tell whether a formula's columns depend on all the data.
+
+    So do ``center``, ``scale``, ``poly``, splines, ``C`` of a number, and whatever else gives a row another value among other
+    rows (``x - x.mean()``, ``x.rank()``), which is tried out.
+    """
     known = [list(v) for v in levels.values()]
     spec = columns.spec
     found = [state.get("categories") for _, state in spec.rhs.encoder_state.values()]
     unknown = any(c is not None and list(c) not in known for c in found)
-    return bool(unknown or spec.lhs.transform_state or spec.rhs.transform_state)
+    return bool(unknown or spec.lhs.transform_state or spec.rhs.transform_state or not columns.by_row)
 
 
 def _matrices(parsed: Any, rows: pd.DataFrame, formula: str) -> Any:
     try:
         with np.errstate(all="ignore"):  # what is not finite is refused by name
             return model_matrix(parsed, rows, na_action="ignore")
-    except (FormulaicError, TypeError, ValueError) as error:
-        hint = "text takes no function, and functions need numbers."
-        raise StatisticsError(problem("model", f"cannot make the columns of {formula!r}.", hint=hint)) from error
+    except (FormulaicError, TypeError, ValueError, NameError, AttributeError):
+        hint = "functions need numbers, and must be known (np.log, C, scale, poly, bs)."
+        # The engine's text may hold cells.
+        raise StatisticsError(problem("model", f"cannot make the columns of {formula!r}.", hint=hint)) from None
 
 
 def matrices(columns: Columns, rows: pd.DataFrame | Mapping[str, Any]) -> tuple[Numbers, Numbers]:
@@ -275,8 +303,14 @@ def categories(rows: pd.DataFrame | Mapping[str, Any], names: Iterable[str]) -> 
         if isinstance(column.dtype, pd.CategoricalDtype):
             found[name] = list(column.cat.categories)
         elif not pd.api.types.is_numeric_dtype(column):
-            check_levels(name, column.nunique())
-            found[name] = sorted(column.unique())
+            try:
+                check_levels(name, column.nunique())
+                found[name] = sorted(column.unique())
+            except TypeError as error:
+                hint = "make it all numbers or all text."
+                raise StatisticsError(
+                    problem("model", f"column {name!r} mixes numbers, text or other things.", hint=hint)
+                ) from error
         else:
             continue
         check_levels(name, len(found[name]))
@@ -284,8 +318,24 @@ def categories(rows: pd.DataFrame | Mapping[str, Any], names: Iterable[str]) -> 
 
 
 def as_categories(rows: Mapping[str, Any], levels: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-    """Return the columns with the named ones as categoricals of the given levels."""
-    return {**rows, **{name: pd.Categorical(rows[name], categories=list(known)) for name, known in levels.items()}}
+    """Return the columns with the named ones as categoricals of the given levels.
+
+    Raises
+    ------
+    StatisticsError
+        If a row has a level that is not given.
+    """
+    found = dict(rows)
+    for name, known in levels.items():
+        values = np.asarray(rows[name], dtype=object)
+        unknown = set(values) - set(known)
+        if unknown:
+            hint = "name all levels in levels=."
+            raise StatisticsError(
+                problem("model", f"{name!r} has {len(unknown)} levels that are not among the given ones.", hint=hint)
+            )
+        found[name] = pd.Categorical(rows[name], categories=list(known))
+    return found
 
 
 def build_design(formula: str, data: pd.DataFrame, *, extra: Sequence[str] = (), as_is: Sequence[str] = ()) -> Design:
@@ -338,7 +388,13 @@ def design_of(columns: Columns, new: pd.DataFrame) -> Numbers:
         known = state.get("categories")
         if known is not None and factor in used.rows and not set(used.rows[factor].unique()) <= set(known):
             raise StatisticsError(problem("prediction", f"{factor!r} has a level that the model does not know."))
-    matrix = spec.rhs.get_model_matrix(used.rows, na_action="ignore").to_numpy(dtype=float)
+    if not columns.by_row:
+        hint = "make such columns before, and name them in the formula."
+        raise StatisticsError(problem("prediction", "a column of the formula depends on the other rows.", hint=hint))
+    numbers = [name for name in wanted if not isinstance(used.values[name], np.ndarray) and name in columns.numeric]
+    if numbers:
+        raise StatisticsError(problem("prediction", f"column {numbers[0]!r} is not numeric, as it was in the data."))
+    matrix = _matrices(spec.rhs, used.rows, str(spec.rhs.formula)).to_numpy(dtype=float)
     if not np.isfinite(matrix).all():
         raise StatisticsError(problem("prediction", "the formula makes missing or infinite values."))
     return np.asarray(matrix, dtype=float)

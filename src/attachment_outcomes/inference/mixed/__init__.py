@@ -9,11 +9,11 @@ __getattr__, __dir__ = entry_points(
         "MixedFit": "model",
         "Moments": "moments",
         "compare": "likelihood_ratio",
-        "load_moments": "reading",
+        "load_moments": "storage",
         "merge_moments": "moments",
         "mixed_model": "model",
         "moments_of": "reading",
         "repeated_fits": "repeated",
-        "save_moments": "reading",
+        "save_moments": "storage",
     },
 )

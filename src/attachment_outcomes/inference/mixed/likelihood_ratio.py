@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from scipy.stats import chi2
 
 from attachment_outcomes.errors import StatisticsError, problem
@@ -11,6 +12,13 @@ from attachment_outcomes.inference.mixed.model import MixedFit
 
 PLACE = "likelihood-ratio test"
 SLACK = 1e-6  # of the deviance, by which a larger model may seem to fit worse
+
+
+def _outcome(fit: MixedFit) -> tuple[float, float]:
+    """Return the outcome's mean and its sum of squares about it, which tell whether two fits are of the same values."""
+    n, mean, scatter = fit.moments.n, fit.moments.mean[-1], fit.moments.scatter[-1]
+    centre = float(n @ mean / n.sum())
+    return centre, float(scatter.sum() + n @ (mean - centre) ** 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +49,20 @@ def compare(smaller: MixedFit, larger: MixedFit) -> LikelihoodRatio:
     ----------
     Self, S. G., & Liang, K.-Y. (1987). JASA, 82, 605-610; Stram, D. O., & Lee, J. W. (1994). Biometrics, 50, 1171-1177.
     """
+    if not (isinstance(smaller, MixedFit) and isinstance(larger, MixedFit)):
+        raise StatisticsError(problem(PLACE, "both models must be linear mixed models."))
     one, two = smaller.moments.recipe, larger.moments.recipe
-    if (smaller.n, one.outcome) != (larger.n, two.outcome):
+    if (smaller.n, one.outcome) != (larger.n, two.outcome) or not np.allclose(
+        _outcome(smaller), _outcome(larger), rtol=1e-9, atol=0
+    ):
         hint = "drop the rows that one of them cannot use before fitting both."
-        raise StatisticsError(problem(PLACE, f"the models are of {smaller.n} and {larger.n} rows, or of two outcomes.", hint=hint))
+        what = f"the models are of {smaller.n} and {larger.n} rows, and not of the same values of one outcome."
+        raise StatisticsError(problem(PLACE, what, hint=hint))
+    inside = set(one.fixed) <= set(two.fixed) and set(one.groups) <= set(two.groups)
+    below = dict(zip(two.groups, two.slopes, strict=True))
+    if not inside or any(not set(s) <= set(below[g]) for g, s in zip(one.groups, one.slopes, strict=True)):
+        hint = "write both so that the larger has every term, group and slope of the smaller."
+        raise StatisticsError(problem(PLACE, "the first model is no special case of the second.", hint=hint))
     if smaller.reml != larger.reml:
         raise StatisticsError(problem(PLACE, "one model is REML and the other ML.", hint="fit both with the same reml=."))
     same_fixed = set(one.fixed) == set(two.fixed)

@@ -138,6 +138,9 @@ class MixedFit:
         ``weights`` has one number a term, in the order of ``estimates``; degrees of freedom are Satterthwaite's.
         """
         w = np.atleast_2d(np.asarray(weights, dtype=float))
+        if w.shape != (1, len(self.estimates)):
+            what = f"{w.size} weights for {len(self.estimates)} fixed effects."
+            raise StatisticsError(problem(PLACE, what, hint="one a term, in the order of estimates."))
         estimate = w @ self.estimates["estimate"].to_numpy()
         table = coefficients(estimate, self.uncertainty.std_errors(w), self.uncertainty.df(w), [""], self.ci_level)
         value, std_error, low, high, p_value = table[["estimate", "std_error", "ci_low", "ci_high", "p_value"]].to_numpy()[0]
@@ -179,6 +182,7 @@ class MixedFit:
         StatisticsError
             If a predictor is absent or missing, or a person is unknown.
         """
+        new = pd.DataFrame(new)
         recipe = self.moments.recipe
         spec = self.moments.spec
         if spec is None:
@@ -307,7 +311,15 @@ def mixed_model(
     """
     if not 0 < ci_level < 1:
         raise StatisticsError(problem(PLACE, f"ci_level {ci_level} is not between 0 and 1."))
-    moments = data if isinstance(data, Moments) else moments_of(formula, data, groups=groups, slopes=slopes)
+    if isinstance(data, Moments):
+        moments, recipe = data, data.recipe
+        names = (groups,) if isinstance(groups, str) else tuple(groups)
+        given = dict(slopes) if isinstance(slopes, Mapping) else {names[0]: slopes}
+        if (formula, names, tuple(tuple(given.get(n, ())) for n in names)) != (recipe.formula, recipe.groups, recipe.slopes):
+            what = f"the moments are of {recipe.formula!r} with groups {recipe.groups} and slopes {recipe.slopes}."
+            raise StatisticsError(problem(PLACE, what, hint="fit that model, or make the moments anew."))
+    else:
+        moments = moments_of(formula, data, groups=groups, slopes=slopes)
     fit = fit_moments(moments, reml=reml, ci_level=ci_level)
     if fit.singular or not fit.converged:
         warnings.warn(problem(PLACE, fit.note + "."), ConvergenceWarning, stacklevel=2)

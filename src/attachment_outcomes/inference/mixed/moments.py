@@ -28,7 +28,8 @@ class Recipe:
 
     ``columns`` of the cross products, the outcome last; ``fixed`` names the fixed effects, ``fixed_at`` says which column each
     is (−1: the constant); ``slopes`` the columns of each level's random slopes; ``groups`` the levels, lowest first; ``levels``
-    the levels of categorical predictors, in order; ``numeric`` the other predictors.
+    the levels of categorical predictors, in order; ``numeric`` the other predictors; ``whole`` says that
+    columns depend on all the data (``scale``, splines).
     """
 
     formula: str
@@ -40,6 +41,7 @@ class Recipe:
     fixed_at: tuple[int, ...]
     levels: Mapping[str, Sequence[Any]]
     numeric: tuple[str, ...]
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,7 @@ def merge_moments(parts: Iterable[Moments]) -> Moments:
         If there are none, the parts are of different models (or their categorical predictors have other levels), or a person
         is in two parts.
     """
-    all_parts = list(parts)
+    all_parts = [parts] if isinstance(parts, Moments) else list(parts)
     if not all_parts:
         raise StatisticsError(problem("moments", "nothing to merge."))
     first = all_parts[0]
@@ -85,6 +87,11 @@ def merge_moments(parts: Iterable[Moments]) -> Moments:
                 )
     if len(all_parts) == 1:
         return first
+    if first.recipe.whole:
+        hint = "make such columns (centred, scaled, splines, C() of a number) before, and name them in the formula."
+        raise StatisticsError(
+            problem("moments", "a column of the formula depends on all the data, so parts do not merge.", hint=hint)
+        )
     labels = tuple(p.append([o.labels[i] for o in all_parts[1:]]) for i, p in enumerate(first.labels))
     if labels[0].has_duplicates:
         count = int(labels[0].duplicated().sum())
@@ -117,6 +124,7 @@ def person_moments(values: Numbers, starts: NDArray[np.intp]) -> tuple[Numbers, 
     rest = values - np.repeat(mean, sizes, axis=1)
     i, j = triangle(len(values))
     scatter = np.empty((len(i), len(starts)))
-    for k, (a, b) in enumerate(zip(i, j, strict=True)):
-        np.add.reduceat(rest[a] * rest[b], starts, out=scatter[k])
+    with np.errstate(all="ignore"):  # what overflows is refused by name when the model is fitted
+        for k, (a, b) in enumerate(zip(i, j, strict=True)):
+            np.add.reduceat(rest[a] * rest[b], starts, out=scatter[k])
     return sizes.astype(float), mean, scatter

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,16 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
-from attachment_outcomes.files import atomic
 from attachment_outcomes.inference import design
 from attachment_outcomes.inference.mixed.moments import Moments, Recipe, merge_moments, person_moments
 
 ROWS = 500_000  # in a chunk: small beside the memory of any machine, large beside the cost of starting one
 PLACE = "mixed model"
 CONSTANT = "Intercept"
-KEY = b"attachment_outcomes.moments"
+RESERVED = ("intercept", "residual")  # names of variances
 Slopes = Sequence[str] | Mapping[str, Sequence[str]]
 
 
@@ -60,12 +57,13 @@ def moments_of(
         therapists; a categorical predictor has more than 500 levels; or the formula's columns depend on all the data (``scale``,
         splines) and these are in a file.
     """
-    if not isinstance(data, pd.DataFrame):
+    if isinstance(data, str):
         data = Path(data)
+    if rows_at_a_time < 1:
+        raise StatisticsError(problem(PLACE, f"rows_at_a_time is {rows_at_a_time}; at least 1 is needed."))
     recipe, columns, source, further = _prepared(formula, data, groups, slopes, levels)
-    whole = design.stateful(columns, recipe.levels)
     parts = []
-    for chunk in source.chunks(len(source) if whole else rows_at_a_time):
+    for chunk in source.chunks(len(source) if recipe.whole else rows_at_a_time):
         values = _values(recipe, columns, chunk, further)
         parts.append(_person_moments(recipe, chunk.groups, values))
     merged = merge_moments(parts)
@@ -116,19 +114,34 @@ def _prepared(
     levels: Mapping[str, Sequence[Any]] | None,
 ) -> tuple[Recipe, design.Columns, _Table | _File, list[str]]:
     """Return the model's recipe, how its columns are made, where they come from, and the further columns of random slopes."""
-    names = [groups] if isinstance(groups, str) else list(groups)
+    names = [groups] if isinstance(groups, str) else list(groups or ())
     if not names:
         raise StatisticsError(problem(PLACE, "name at least one group, e.g. groups='person_id'."))
     if len(set(names)) < len(names):
         raise StatisticsError(problem(PLACE, "a group is named twice."))
     by_level = _slopes(slopes, names)
     parsed = design.parse(formula)
+    both = [name for name in parsed.wanted if name in names]
+    if both:
+        hint = "give the formula a column of its own."
+        raise StatisticsError(problem(PLACE, f"{both[0]!r} is a group and in the formula.", hint=hint))
+    if not isinstance(data, pd.DataFrame | Path):
+        raise StatisticsError(problem(PLACE, f"data is a table or the path of a Parquet file, not {type(data).__name__}."))
     extra = list(dict.fromkeys(name for level in by_level for name in level))
+    for name in extra:
+        if name == parsed.outcome or name in RESERVED or name in names:
+            hint = "rename it." if name in RESERVED else "a slope is of a predictor."
+            raise StatisticsError(problem(PLACE, f"the random slope's column cannot be {name!r}.", hint=hint))
     columns = list(dict.fromkeys([*parsed.wanted, *extra, *names]))
     source: _Table | _File = (
         _Table(formula, data, columns, names) if isinstance(data, pd.DataFrame) else _File(data, columns, names)
     )
+    if parsed.outcome in columns and not source.is_number(parsed.outcome):
+        raise StatisticsError(
+            problem("model", f"the outcome {parsed.outcome!r} is not one numeric column.", hint="code it as a number.")
+        )
     known = dict(levels) if levels is not None else {}
+    design.check_columns(known, parsed.wanted)
     known |= source.categories([c for c in dict.fromkeys([*parsed.wanted, *extra]) if c not in known])
     unknown = [c for c in extra if c in known]
     if unknown:
@@ -136,13 +149,14 @@ def _prepared(
     numeric = tuple(c for c in parsed.wanted if c not in known)
     key = tuple((name, tuple(values)) for name, values in sorted(known.items()))
     spec = design.columns_of(formula, key, numeric)
-    if design.stateful(spec, known):
+    whole = design.stateful(spec, known)
+    if whole:
         if isinstance(source, _File):
             hint = "make such columns (centred, scaled, splines, C() of a number) before, and name them in the formula."
             what = "a column of the formula depends on all the data, which are read in parts."
             raise StatisticsError(problem(PLACE, what, hint=hint))
-        spec = design.build_design(formula, pd.DataFrame(source.values)).spec
-    recipe = _recipe(formula, parsed.outcome, names, by_level, spec, known, numeric)
+        spec = replace(design.build_design(formula, pd.DataFrame(source.values)).spec, by_row=spec.by_row)
+    recipe = replace(_recipe(formula, parsed.outcome, names, by_level, spec, known, numeric), whole=whole)
     return recipe, spec, source, [c for c in extra if c not in recipe.fixed]
 
 
@@ -271,6 +285,9 @@ class _Table:
     def __len__(self) -> int:
         return self.n
 
+    def is_number(self, name: str) -> bool:
+        return isinstance(self.values[name], np.ndarray)
+
     def categories(self, names: list[str]) -> dict[str, list[Any]]:
         return design.categories(self.values, names)
 
@@ -304,6 +321,15 @@ class _File:
         if not path.exists():
             raise StatisticsError(problem(PLACE, f"no file or folder {path.name!r}."))
         pattern = path / "**/*.parquet" if path.is_dir() else path
+        if path.is_dir() and not any(path.rglob("*.parquet")):
+            raise StatisticsError(problem(PLACE, f"the folder {path.name!r} has no Parquet files."))
+        try:
+            self._open(pattern, columns, groups)
+        except duckdb.Error:  # its text may hold cells
+            hint = "each file must be Parquet with the same columns, of the same kinds."
+            raise StatisticsError(problem(PLACE, f"cannot read {path.name!r}.", hint=hint)) from None
+
+    def _open(self, pattern: Path, columns: list[str], groups: list[str]) -> None:
         self.connection = duckdb.connect()
         self.connection.execute("SET threads = 2; SET memory_limit = '1GB'")
         self.connection.execute(
@@ -335,6 +361,9 @@ class _File:
 
     def __len__(self) -> int:
         return self.total
+
+    def is_number(self, name: str) -> bool:
+        return not self.kinds[name].startswith(("VARCHAR", "ENUM"))
 
     def categories(self, names: list[str]) -> dict[str, list[Any]]:
         found = {}
@@ -378,50 +407,3 @@ class _File:
 
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def save_moments(moments: Moments, path: str | Path) -> None:
-    """Write to a Parquet file, a row a person with the labels of all groups, so keep it where the data may be."""
-    table = pa.table(
-        {
-            **{f"group_{i}": pa.array(label) for i, label in enumerate(moments.labels)},
-            "n": moments.n,
-            **{f"mean_{i}": row for i, row in enumerate(moments.mean)},
-            **{f"scatter_{i}": row for i, row in enumerate(moments.scatter)},
-        }
-    )
-    r = moments.recipe
-    told = {
-        "formula": r.formula, "outcome": r.outcome, "groups": r.groups, "slopes": r.slopes, "columns": r.columns,
-        "fixed": r.fixed, "fixed_at": r.fixed_at, "levels": r.levels, "numeric": r.numeric, "n_excluded": moments.n_excluded,
-        "n_passes": moments.n_passes,
-    }  # fmt: skip
-    table = table.replace_schema_metadata({KEY: json.dumps(told).encode()})
-    atomic(path, lambda target: pq.write_table(table, target))
-
-
-def load_moments(path: str | Path) -> Moments:
-    """Read what :func:`save_moments` wrote.
-
-    Raises
-    ------
-    StatisticsError
-        If the file holds no moments.
-    """
-    table = pq.read_table(path)
-    if KEY not in (table.schema.metadata or {}):
-        raise StatisticsError(problem(Path(path).name, "holds no moments of a mixed model.", hint="make them with moments_of()."))
-    told = json.loads(table.schema.metadata[KEY])
-    n_excluded, n_passes = told.pop("n_excluded"), told.pop("n_passes")
-    told = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
-    told["slopes"] = tuple(tuple(s) for s in told["slopes"])
-
-    def rows(kind: str) -> NDArray[np.float64]:
-        names = [c for c in table.column_names if c.startswith(kind)]
-        return np.array([table[c].to_numpy() for c in names]).reshape(len(names), table.num_rows)
-
-    labels = tuple(pd.Index(table[c].to_pandas()) for c in table.column_names if c.startswith("group_"))
-    return Moments(
-        recipe=Recipe(**told), labels=labels, n=table["n"].to_numpy(), mean=rows("mean_"), scatter=rows("scatter_"),
-        n_excluded=n_excluded, n_passes=n_passes,
-    )  # fmt: skip

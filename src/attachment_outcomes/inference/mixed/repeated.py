@@ -98,7 +98,12 @@ def repeated_fits(
     ConvergenceWarning
         If fits did not end at an optimum, with how many.
     """
-    y = np.asarray(outcomes, dtype=float)
+    if not isinstance(data, pd.DataFrame):
+        raise StatisticsError(problem(PLACE, f"data is a table, not {type(data).__name__}."))
+    try:
+        y = np.asarray(outcomes, dtype=float)
+    except (TypeError, ValueError):  # whose text may hold cells
+        raise StatisticsError(problem(PLACE, "the outcomes are not all numbers.")) from None
     if y.ndim != 2 or len(y) != len(data) or not y.shape[1]:
         raise StatisticsError(problem(PLACE, f"outcomes of shape {y.shape} for {len(data)} rows.", hint="one column an outcome."))
     if not np.isfinite(y).all():

@@ -155,6 +155,8 @@ def optimum(search: Search) -> Optimum:
         flat = _zeros(search, here, on_diagonal)
         if flat is not here:  # only the polish came near enough to zero
             here, bend, left = _polished(search, flat, on_diagonal)
+        if left >= CONVERGED:
+            here, bend, left = _polished(search, _zeros(search, _descend(search, here.theta, 1e-8), on_diagonal), on_diagonal)
         risen = _larger(search, here)
         if risen is None:
             break
@@ -183,7 +185,7 @@ def _polished(search: Search, here: Point, on_diagonal: NDArray[np.bool_]) -> tu
     return here, bend, abs(float(slope @ inverse @ slope))
 
 
-def _descend(search: Search, theta: Numbers) -> Point:
+def _descend(search: Search, theta: Numbers, until: float = ROUGH) -> Point:
     """Go downhill by Fisher scoring: steps from the expected second derivatives, shortened where they go too far.
 
     The deviance depends on a factor only through ΛΛ', so diagonals may change sign on the way; they are turned back at the end.
@@ -192,7 +194,7 @@ def _descend(search: Search, theta: Numbers) -> Point:
     for _ in range(STEPS):
         step = -np.linalg.solve(_expected(search, here), here.by_theta)
         slope = float(here.by_theta @ step)
-        if -slope < ROUGH:
+        if -slope < until:
             break
         length = 1.0
         there = search.at(here.theta + step)

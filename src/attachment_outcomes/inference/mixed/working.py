@@ -177,8 +177,8 @@ def _standardised(moments: Moments, order: Positions) -> tuple[Standard, Numbers
     i, j = triangle(len(mean))
     centre = mean @ n / total
     apart = mean - centre[:, None]
-    variance = (scatter[i == j].sum(axis=1) + apart**2 @ n) / total
-    unit = np.sqrt(variance)
+    with np.errstate(all="ignore"):  # what overflows is refused by name
+        unit = np.sqrt((scatter[i == j].sum(axis=1) + apart**2 @ n) / total)
     _check_variation(moments, unit, centre)
     unit = np.where(unit > 0, unit, 1.0)
     return Standard(n, apart / unit[:, None], scatter / (unit[i] * unit[j])[:, None]), centre, unit
@@ -221,6 +221,9 @@ def _nested(moments: Moments) -> tuple[tuple[pd.Index, ...], tuple[Positions, ..
 
 def _check_variation(moments: Moments, unit: Numbers, centre: Numbers) -> None:
     recipe = moments.recipe
+    large = [name for name, spread in zip(recipe.columns, unit, strict=True) if not np.isfinite(spread)]
+    if large:
+        raise StatisticsError(problem(PLACE, f"the values of {large[0]!r} are too large to square.", hint="use another unit."))
     tiny = unit <= 1e-14 * np.abs(centre)
     if tiny[-1] or unit[-1] == 0:
         raise StatisticsError(problem(PLACE, f"the outcome {recipe.outcome!r} does not vary."))
@@ -232,13 +235,13 @@ def _check_variation(moments: Moments, unit: Numbers, centre: Numbers) -> None:
     if rows <= people * effects[0]:
         what = f"{rows} rows of {people} {recipe.groups[0]!r} cannot tell {effects[0]} random effects each from the residual."
         raise StatisticsError(problem(PLACE, what, hint="fewer random effects, or more occasions."))
-    below = [rows, people]
+    below = people
     for name, count, label in zip(recipe.groups[1:], effects[1:], moments.labels[1:], strict=True):
         units = label.nunique()
-        if below[-1] <= units * count:
-            what = f"{below[-1]} units under {units} {name!r} cannot tell {count} random effects each from the level below."
+        if below <= units or rows <= units * count:
+            what = f"{below} units under {units} {name!r} cannot tell {count} random effects each from the level below."
             raise StatisticsError(problem(PLACE, what, hint=f"leave {name!r} or its slopes out."))
-        below.append(units)
+        below = units
 
 
 @dataclass(frozen=True, slots=True)
