@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pingouin
 import pytest
 from tests.references import Reference, load_reference
@@ -86,8 +87,8 @@ def test_p_values_are_pingouins(reference, bound):
         (paired_equivalence(second, first, **both), pingouin.tost(first, second, bound=bound, paired=True)),
         (difference_equivalence(one, other, **both), pingouin.tost(one, other, bound=bound, correction=True)),
     ):
-        assert ours.p_value == pytest.approx(theirs.at["TOST", "pval"], rel=R_DIGITS)
-        assert ours.df == pytest.approx(theirs.at["TOST", "dof"], rel=R_DIGITS)
+        assert ours.p_value == pytest.approx(theirs.loc["TOST", "pval"], rel=R_DIGITS)
+        assert ours.df == pytest.approx(theirs.loc["TOST", "dof"], rel=R_DIGITS)
 
 
 @pytest.mark.parametrize(
@@ -201,3 +202,25 @@ def test_too_little_data_are_refused():
         mean_equivalence([1.0, 2.0], low=-1, high=1, clusters=["a", "a"])
     with pytest.raises(StatisticsError, match="interval is not defined"):
         interval_equivalence(lambda level: risk_difference([[0, 0], [3, 4]], ci_level=level), low=-0.2, high=0.2)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda words: mean_equivalence(words, low=-1, high=1),
+        lambda words: paired_equivalence(words, [1.0, 2.0, 3.0], low=-1, high=1),
+        lambda words: paired_equivalence([1.0, 2.0, 3.0], words, low=-1, high=1),
+        lambda words: difference_equivalence([1.0, 2.0, 4.0], words, low=-1, high=1),
+    ],
+)
+def test_words_for_scores_are_refused_without_telling_them(call):
+    for words in (["Anna Smith", "1", "2"], pd.Series(["1", "Anna Smith", None])):
+        with pytest.raises(StatisticsError, match=r"equivalence: scores are not numbers\. Hint: recode words") as told:
+            call(words)
+        assert "Anna" not in str(told.value)
+        assert told.value.__suppress_context__
+
+
+def test_missing_scores_of_a_nullable_column_are_left_out():
+    found = mean_equivalence(pd.Series([1, None, 2, 3], dtype="Int64"), low=-9, high=9)
+    assert (found.n, found.estimate) == (3, 2.0)

@@ -147,3 +147,19 @@ def test_fits_that_do_not_match_are_refused(fits):
         joint_test([[1.0, 2.0]] * 3, [np.ones((2, 2))] * 3)
     with pytest.raises(StatisticsError, match="variance is not above 0"):
         combined_covariance([[1.0], [2.0]], [[[0.0]], [[1.0]]])
+
+
+@pytest.mark.parametrize(
+    ("call", "what"),
+    [
+        (lambda word: combine_imputations([1.0, word], [1.0, 1.0]), "estimates"),
+        (lambda word: combine_imputations([1.0, 2.0], [1.0, word]), "variances"),
+        (lambda word: combined_covariance([[1.0], [2.0]], [[[1.0]], [[word]]]), "covariances"),
+        (lambda word: joint_test([[1.0], [2.0]], [[[1.0]], [[1.0]]], null=word), "null values"),
+        (lambda word: combine_estimates([pd.DataFrame({"term": ["a"], "estimate": [word], "std_error": [1.0]})] * 2), "estimates"),
+    ],
+)
+def test_words_for_numbers_are_refused_without_telling_them(call, what):
+    with pytest.raises(StatisticsError, match=f"imputations: {what}.* are not numbers") as told:
+        call("Anna Smith")
+    assert "Anna" not in str(told.value)

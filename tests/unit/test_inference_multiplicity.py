@@ -64,3 +64,10 @@ def test_bad_input_is_refused():
         adjust_families(frame, family=["outcom"])
     with pytest.raises(StatisticsError, match="there already"):
         adjust_families(frame, into="outcome")
+
+
+def test_words_for_p_values_are_refused_without_telling_them():
+    for call in (lambda p: adjust_p_values(p), lambda p: adjust_families(pd.DataFrame({"p_value": p}))):
+        with pytest.raises(StatisticsError, match="p values are not numbers") as told:
+            call(["0.1", "Anna Smith"])
+        assert "Anna" not in str(told.value)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from attachment_outcomes.errors import StatisticsError
@@ -62,7 +63,7 @@ def test_missing_events_and_empty_groups_are_refused() -> None:
 
 def test_missing_clusters_stand_alone_or_stop() -> None:
     labels = ["b", None, "a", "b", np.nan]
-    assert cluster_codes(labels).tolist() == [0, 2, 1, 0, 3]
+    assert cluster_codes(labels).tolist() == [1, 2, 0, 1, 3]
     with pytest.raises(StatisticsError, match="2 of 5 units have no label"):
         cluster_codes(labels, missing="refuse")
     with pytest.raises(StatisticsError, match="found 5 labels for 4 units"):
@@ -84,3 +85,23 @@ def test_clustered_intervals_cover_where_plain_ones_do_not() -> None:
         clustered += b.ci_low <= truth <= b.ci_high
     assert clustered / 300 >= 0.912
     assert plain / 300 < 0.90
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["b", "a", "c", "b"],
+        [2, 1, 10, 2],
+        ["b", 10, "c", "b"],
+        [("b", 1), ("a", 2), ("c", 0), ("b", 1)],
+        pd.Categorical(["b", "a", "c", "b"], categories=["c", "b", "a"]),
+    ],
+    ids=["words", "numbers", "mixed", "pairs", "categories"],
+)
+def test_clusters_are_numbered_by_their_labels(labels) -> None:
+    assert cluster_codes(pd.Series(labels)).tolist() == [1, 0, 2, 1]
+
+
+def test_no_labels_give_no_clusters() -> None:
+    assert cluster_codes([None, None]).tolist() == [0, 1]
+    assert cluster_codes([]).tolist() == []

@@ -26,9 +26,10 @@ from scipy.stats import t as student
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.effects import effect, paired_change
-from attachment_outcomes.inference.proportions import CLUSTERED, WILSON, cluster_codes, proportion
+from attachment_outcomes.inference.proportions import CLUSTERED, WILSON, as_numbers, cluster_codes, proportion
 
 ALPHA = 0.05
+PLACE = "equivalence"
 SMALLEST_P = 1e-12  # below it quantiles are too coarse to find where an interval ends
 OUTCOMES = {(True, False): "equivalent", (False, True): "different", (True, True): "both", (False, False): "undecided"}
 
@@ -142,7 +143,7 @@ def mean_equivalence(
     StatisticsError
         If fewer than two people or clusters remain, nobody differs, or a setting is impossible.
     """
-    x = np.asarray(values, dtype=float)
+    x = as_numbers(values, place=PLACE, what="scores")
     there = ~np.isnan(x)
     codes = None if clusters is None else cluster_codes(pd.Series(clusters).reset_index(drop=True)[there])
     x = x[there]
@@ -173,7 +174,8 @@ def paired_equivalence(
     StatisticsError
         If fewer than two people or clusters remain, all changed alike, or a setting is impossible.
     """
-    found = paired_change(pre, post, clusters=clusters)[0]
+    before, after = (as_numbers(scores, place=PLACE, what="scores") for scores in (pre, post))
+    found = paired_change(before, after, clusters=clusters)[0]
     result = estimate_equivalence(found.estimate, found.std_error, low=low, high=high, df=found.df, null=null, alpha=alpha)
     how = "TOST, paired" + ("" if clusters is None else ", cluster-robust (CR1)")
     return replace(result, n=found.n, n_clusters=found.n_clusters, method=how, note=found.note)
@@ -202,7 +204,7 @@ def difference_equivalence(
     ----------
     Welch, B. L. (1947). Biometrika, 34, 28-35.
     """
-    groups = [g[~np.isnan(g)] for g in (np.asarray(first, dtype=float), np.asarray(second, dtype=float))]
+    groups = [g[~np.isnan(g)] for g in (as_numbers(scores, place=PLACE, what="scores") for scores in (first, second))]
     sizes = [len(g) for g in groups]
     if min(sizes) < 2:
         raise _refuse(f"groups of {sizes[0]} and {sizes[1]}; each needs at least two scores.")
@@ -313,4 +315,4 @@ def _check(low: float, high: float, alpha: float) -> None:
 
 
 def _refuse(what: str, *, hint: str = "") -> StatisticsError:
-    return StatisticsError(problem("equivalence", what, hint=hint))
+    return StatisticsError(problem(PLACE, what, hint=hint))

@@ -27,9 +27,11 @@ from scipy.stats import t as student
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
+from attachment_outcomes.inference.proportions import as_numbers
 
 Numbers = NDArray[np.float64]
 
+PLACE = "imputations"
 COMBINED_COLUMNS = [
     "term", "estimate", "std_error", "df", "ci_low", "ci_high", "p_value", "within", "between", "relative_increase",
     "fraction_missing",
@@ -97,7 +99,7 @@ def combine_imputations(
     Rubin, D. B. (1987). Multiple imputation for nonresponse in surveys. Wiley. Barnard, J., & Rubin, D. B. (1999).
     Biometrika, 86, 948-955.
     """
-    q, u = np.asarray(estimates, dtype=float), np.asarray(variances, dtype=float)
+    q, u = _numbers(estimates, "estimates"), _numbers(variances, "variances")
     if q.ndim != 1 or q.shape != u.shape:
         raise _refuse(f"found shapes {q.shape} and {u.shape}; allowed: one estimate and one variance an imputation.")
     _check(q, df_complete)
@@ -148,7 +150,7 @@ def combine_estimates(fits: Sequence[pd.DataFrame], *, df_complete: float = math
         raise _refuse("the fits do not have the same terms, each once.", hint="a level may be absent from one data set.")
     rows = []
     for term in terms:
-        each = np.array([t.loc[term, ["estimate", "std_error"]].to_numpy(dtype=float) for t in tables])
+        each = np.array([_numbers(t.loc[term, ["estimate", "std_error"]], "estimates or errors") for t in tables])
         found = combine_imputations(each[:, 0], each[:, 1] ** 2, df_complete=df_complete, ci_level=ci_level)
         rows.append({"term": term, **{c: getattr(found, c) for c in COMBINED_COLUMNS[1:]}})
     return pd.DataFrame(rows, columns=COMBINED_COLUMNS)
@@ -211,7 +213,7 @@ def joint_test(estimates: ArrayLike, covariances: ArrayLike, *, null: ArrayLike 
     q, within, between = _parts(estimates, covariances)
     m, k = q.shape
     _check(q, df_complete)
-    away = q.mean(axis=0) - np.broadcast_to(np.asarray(null, dtype=float), (k,))
+    away = q.mean(axis=0) - np.broadcast_to(_numbers(null, "null values"), (k,))
     try:
         inverse = np.linalg.inv(within)
     except np.linalg.LinAlgError:
@@ -250,7 +252,7 @@ def _li(k: int, t: int, r: float) -> float:
 
 def _parts(estimates: ArrayLike, covariances: ArrayLike) -> tuple[Numbers, Numbers, Numbers]:
     """Return the estimates (m, p), the mean covariance within, and the covariance between imputations."""
-    q, u = np.asarray(estimates, dtype=float), np.asarray(covariances, dtype=float)
+    q, u = _numbers(estimates, "estimates"), _numbers(covariances, "covariances")
     if q.ndim != 2 or u.shape != (*q.shape, q.shape[1]):
         raise _refuse(f"found shapes {q.shape} and {u.shape}; allowed: (m, p) estimates and (m, p, p) covariances.")
     _check(q, math.inf)
@@ -269,5 +271,9 @@ def _check(estimates: Numbers, df_complete: float) -> None:
         raise _refuse(f"found {df_complete} complete-data degrees of freedom; allowed: above 0.")
 
 
+def _numbers(values: object, what: str) -> Numbers:
+    return as_numbers(values, place=PLACE, what=what)
+
+
 def _refuse(what: str, *, hint: str = "") -> StatisticsError:
-    return StatisticsError(problem("imputations", what, hint=hint))
+    return StatisticsError(problem(PLACE, what, hint=hint))

@@ -19,11 +19,13 @@ from scipy.stats import norm
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
+from attachment_outcomes.inference.proportions import as_numbers, check_generator
 from attachment_outcomes.inference.resampling import MOST_FAILED
 
 Numbers = NDArray[np.float64]
 
 DRAWS = 40_000  # the number used for actor-partner ratios in dyadr; limits then vary by about 1 % of their distance
+PLACE = "Monte-Carlo interval"
 ROUNDING = 1e-10  # of the largest variance: a negative eigenvalue smaller than this is 0
 
 
@@ -97,7 +99,9 @@ def monte_carlo_interval(
     MacKinnon, D. P., Lockwood, C. M., & Williams, J. (2004). Multivariate Behavioral Research, 39, 99-128.
     Preacher, K. J., & Selig, J. P. (2012). Communication Methods and Measures, 6, 77-98.
     """
-    mean, matrix = np.asarray(estimates, dtype=float), np.asarray(covariance, dtype=float)
+    check_generator(rng, place=PLACE)
+    mean = as_numbers(estimates, place=PLACE, what="estimates")
+    matrix = as_numbers(covariance, place=PLACE, what="covariances")
     tails = np.array([-1.0, 1.0]) * critical(ci_level)
     if mean.ndim != 1 or matrix.shape != (len(mean), len(mean)) or not len(mean):
         raise _refuse(f"estimates have shape {mean.shape}, covariance {matrix.shape}; allowed: (p,) and (p, p).")
@@ -140,7 +144,7 @@ def quantile_errors(ordered: Numbers, shares: Numbers) -> Numbers:
 
 
 def _refuse(what: str, *, hint: str = "") -> StatisticsError:
-    return StatisticsError(problem("Monte-Carlo interval", what, hint=hint))
+    return StatisticsError(problem(PLACE, what, hint=hint))
 
 
 def _root(matrix: Numbers) -> Numbers:

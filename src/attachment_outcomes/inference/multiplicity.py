@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
+from attachment_outcomes.inference.proportions import as_numbers
 
 Method = Literal["holm", "hochberg", "bonferroni", "benjamini-hochberg", "benjamini-yekutieli"]
 
@@ -52,7 +53,7 @@ def adjust_p_values(p_values: ArrayLike, *, method: Method = "holm") -> NDArray[
     if method not in METHODS:
         known = f"{', '.join(METHODS)}.{did_you_mean(method, METHODS)}"
         raise StatisticsError(problem("multiplicity", f"found method {method!r}; allowed: {known}"))
-    p = np.asarray(p_values, dtype=float)
+    p = as_numbers(p_values, place="multiplicity", what="p values")
     if p.ndim != 1 or (p < 0).any() or (p > 1).any():
         raise StatisticsError(problem("multiplicity", "p values must be one list of numbers from 0 to 1."))
     made = np.flatnonzero(~np.isnan(p))
@@ -110,7 +111,7 @@ def adjust_families(
     for name in (into, size):
         if name in frame.columns:
             raise StatisticsError(problem("multiplicity", f"column {name!r} is there already.", hint="name another."))
-    p = frame[p_value].to_numpy(dtype=float, na_value=np.nan)
+    p = as_numbers(frame[p_value], place="multiplicity", what="p values")
     codes = np.zeros(len(frame), dtype=int)
     if family:
         codes = frame.groupby(list(family), sort=False, dropna=False, observed=True).ngroup().to_numpy(dtype=int)

@@ -19,12 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference import resampling
+from attachment_outcomes.inference.proportions import as_numbers, check_generator, numbers_of
 
 Numbers = NDArray[np.float64]
 Alternative = Literal["two-sided", "greater", "less"]
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 PERMUTATIONS = 9999
+PLACE = "permutation test"
 ROUNDING = 1e-10  # of the statistic's size: sums of the same numbers in another order are ties, not less or more
 
 
@@ -91,6 +93,7 @@ def permutation_test(
     ----------
     Phipson, B., & Smyth, G. K. (2010). Statistical Applications in Genetics and Molecular Biology, 9, Article 39 (why 1 is added).
     """
+    check_generator(rng, place=PLACE)
     values = labels.to_numpy() if isinstance(labels, pd.Series) else np.asarray(labels)
     if values.ndim != 1:
         raise _refuse(f"labels have shape {values.shape}; allowed: one a row.")
@@ -140,7 +143,8 @@ def sign_flip_test(
     StatisticsError
         If a difference is missing, or labels do not fit.
     """
-    values = np.asarray(differences, dtype=float)
+    check_generator(rng, place=PLACE)
+    values = as_numbers(differences, place=PLACE, what="differences")
     if values.ndim != 1 or not np.isfinite(values).all():
         raise _refuse("differences must be numbers, one a pair, none missing.", hint="leave out, and count, before.")
     codes, stratum = resampling.units(len(values), clusters, None)
@@ -160,7 +164,7 @@ def sign_flip_test(
 
 
 def _refuse(what: str, *, hint: str = "") -> StatisticsError:
-    return StatisticsError(problem("permutation test", what, hint=hint))
+    return StatisticsError(problem(PLACE, what, hint=hint))
 
 
 def _each(statistic: Callable[[NDArray[Any]], ArrayLike], vectorised: bool) -> Callable[[NDArray[Any]], Numbers]:
@@ -168,7 +172,7 @@ def _each(statistic: Callable[[NDArray[Any]], ArrayLike], vectorised: bool) -> C
 
     def of(block: NDArray[Any]) -> Numbers:
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = np.asarray(statistic(block) if vectorised else [statistic(row) for row in block], dtype=float)
+            found = numbers_of(lambda: statistic(block) if vectorised else [statistic(row) for row in block], place=PLACE)
         if found.shape != (len(block),):
             raise _refuse(f"the statistic gave shape {found.shape} for {len(block)} reshuffles; allowed: one number for each.")
         return found

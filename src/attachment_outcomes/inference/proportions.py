@@ -8,9 +8,9 @@ effective n     number of independent people that would give the same variance
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from attachment_outcomes.inference.estimate import CI_LEVEL
 FEW_CLUSTERS = 10  # below this the variance between clusters is itself poorly known (Cameron & Miller, 2015)
 WILSON = "Wilson interval"
 CLUSTERED = "Wilson interval on the effective n of therapist clusters"
+NOT_NUMBERS = "recode words as numbers; NaN for what is missing; rows of equal length."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,10 +44,58 @@ class Proportion:
     note: str = ""
 
 
+def as_numbers(values: object, *, place: str, what: str) -> NDArray[np.float64]:
+    """Return values as an array of numbers, missing ones as NaN; a message about words never holds the words.
+
+    Raises
+    ------
+    StatisticsError
+        If they are not numbers.
+    """
+    try:
+        if isinstance(values, pd.Series | pd.DataFrame):
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise StatisticsError(problem(place, f"{what} are not numbers.", hint=NOT_NUMBERS)) from None
+
+
+def numbers_of(function: Callable[..., object], *arguments: object, place: str) -> NDArray[np.float64]:
+    """Return a caller's statistic as numbers. Its own errors are told as they are, but for those that hold a cell's content.
+
+    Raises
+    ------
+    StatisticsError
+        If the statistic is not a number, or met words where it needs numbers.
+    """
+    try:
+        found = function(*arguments)
+    except (TypeError, ValueError) as wrong:
+        # NumPy and pandas quote the word that they could not convert: personal data.
+        if "could not convert" not in str(wrong).lower():
+            raise
+        raise StatisticsError(problem(place, "what the statistic takes are not numbers.", hint=NOT_NUMBERS)) from None
+    return as_numbers(found, place=place, what="the statistic's values")
+
+
+def check_generator(rng: object, *, place: str) -> None:
+    """Refuse a seed where a generator belongs.
+
+    Raises
+    ------
+    StatisticsError
+        If ``rng`` is not a NumPy generator.
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise StatisticsError(problem(place, "rng is a numpy Generator: numpy.random.default_rng(seed)."))
+
+
 def cluster_codes(
     clusters: ArrayLike | Sequence[object] | pd.Series, *, n: int | None = None, missing: Literal["alone", "refuse"] = "alone"
 ) -> NDArray[np.int64]:
-    """Return clusters as numbers from 0, in the order in which they are first seen.
+    """Return clusters as numbers from 0, in the order of their labels, so that the order of rows does not matter.
+
+    Units without a label come last, as they are seen.
 
     Parameters
     ----------
@@ -65,8 +114,8 @@ def cluster_codes(
     labels = pd.Series(clusters).reset_index(drop=True)
     if n is not None and len(labels) != n:
         raise StatisticsError(problem("clusters", f"found {len(labels)} labels for {n} units; allowed: one for each."))
-    codes, names = pd.factorize(labels)
-    codes = codes.astype(np.int64)
+    seen, names = pd.factorize(labels)
+    codes = np.where(seen < 0, -1, _ranks(np.asarray(names))[seen]) if len(names) else seen.astype(np.int64)
     alone = codes < 0
     if missing == "refuse" and alone.any():
         raise StatisticsError(
@@ -74,6 +123,18 @@ def cluster_codes(
         )
     codes[alone] = len(names) + np.arange(alone.sum())
     return codes
+
+
+def _ranks(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Return each label's place among the sorted labels; kinds that have no common order (numbers, words) are kept apart."""
+    try:
+        order = np.argsort(labels, kind="stable")
+    except TypeError:
+        kinds = [(type(label).__name__, str(label)) for label in labels]
+        order = np.array(sorted(range(len(kinds)), key=kinds.__getitem__))
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order))
+    return ranks
 
 
 def cluster_sums(values: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ from scipy.stats import norm
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.proportions import FEW_CLUSTERS, cluster_codes
+from attachment_outcomes.inference.proportions import FEW_CLUSTERS, as_numbers, check_generator, cluster_codes, numbers_of
 
 Numbers = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -95,8 +95,8 @@ class Replicates:
         Raises
         ------
         StatisticsError
-            If the estimate is not defined, more than the share ``most_failed`` of the replicates failed, or the method
-            lacks what it needs.
+            If there is no such statistic, the estimate is not defined, more than the share ``most_failed`` of the replicates
+            failed, or the method lacks what it needs.
 
         References
         ----------
@@ -106,6 +106,8 @@ class Replicates:
         if method not in METHODS:
             raise _refuse(f"found method {method!r}; allowed: {', '.join(METHODS)}.{did_you_mean(method, METHODS)}")
         critical(ci_level)
+        if which not in range(many := len(self.estimates)):
+            raise _refuse(f"{many} statistics, found number {which!r}; allowed: 0 to {many - 1}.")
         estimate, draws = float(self.estimates[which]), self.draws[:, which]
         if not math.isfinite(estimate):
             raise _refuse("the statistic is not defined for the data themselves.")
@@ -278,6 +280,7 @@ def cluster_bootstrap(
         The job's generator.
     clusters : (n,) labels, optional
         Drawn with replacement as a whole; a row with a missing label is a cluster of its own. Without, every row is.
+        The order of labelled rows does not matter; that of rows which are their own cluster does.
     strata : (n,) labels, optional
         Clusters are drawn within strata, as many as each has.
     replicates
@@ -299,7 +302,8 @@ def cluster_bootstrap(
     ----------
     Field, C. A., & Welsh, A. H. (2007). Journal of the Royal Statistical Society B, 69, 369-390 (resampling clusters).
     """
-    table = np.asarray(values, dtype=float)
+    check_generator(rng, place="bootstrap")
+    table = as_numbers(values, place="bootstrap", what="values")
     table = table[:, None] if table.ndim == 1 else table
     if table.ndim != 2 or not np.isfinite(table).all():
         raise _refuse("values must be a table of numbers, none missing or infinite.", hint="leave out and count, before.")
@@ -309,7 +313,7 @@ def cluster_bootstrap(
 
     def of(function: Callable[[Numbers], ArrayLike], sums: Numbers) -> Numbers:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            result = np.asarray(function(sums), dtype=float)
+            result = numbers_of(function, sums, place="bootstrap")
         if result.ndim not in (1, 2) or len(result) != len(sums):
             raise _refuse(f"the statistic gave shape {result.shape} for {len(sums)} rows of sums; allowed: one row for each.")
         return np.where(np.isfinite(result), result, math.nan).reshape(len(sums), -1)
@@ -362,6 +366,7 @@ def cluster_bootstrap_rows(
     StatisticsError
         As :func:`cluster_bootstrap`, and what the statistic raises for the data themselves.
     """
+    check_generator(rng, place="bootstrap")
     labels = pd.Series(clusters)
     plan = _plan(len(labels), labels, strata, replicates)
     everything = np.arange(len(plan.size))
@@ -369,7 +374,7 @@ def cluster_bootstrap_rows(
     def of(drawn: Codes) -> Numbers:
         copies = np.repeat(np.arange(len(drawn)), plan.size[drawn])
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            result = np.atleast_1d(np.asarray(statistic(plan.taken(drawn), copies), dtype=float))
+            result = np.atleast_1d(numbers_of(statistic, plan.taken(drawn), copies, place="bootstrap"))
         return np.where(np.isfinite(result), result, math.nan)
 
     estimates = of(everything)
