@@ -26,7 +26,16 @@ MAY_USE: dict[str, set[str]] = {
     "plan": GROUND | ROOMS | STAGES | {"claims", "release", "present"},
 }
 # Reading and writing is the scripts' work, through these. Everything else takes and gives frames.
-MAY_TOUCH_FILES = {"files", "config", "fingerprint", "job", "plan", "inference/estimate", "inference/mixed/storage", "present/drawing"}
+MAY_TOUCH_FILES = {
+    "files",
+    "config",
+    "fingerprint",
+    "job",
+    "plan",
+    "inference/estimate",
+    "inference/mixed/storage",
+    "present/drawing",
+}
 FILE_CALLS = {
     "open", "read_text", "write_text", "read_bytes", "write_bytes", "mkdir", "unlink", "read_csv", "read_parquet", "read_excel",
     "to_csv", "to_parquet", "to_excel", "savefig", "write_table", "write_json", "read_table", "read_json", "read_yaml",

@@ -125,12 +125,12 @@ def _panel(
     """Draw one measure of one target."""
     ax.set_xticks(range(len(places)), [count(p) if isinstance(p, int) else str(p) for p in places])
     ax.set_xlim(-0.5, len(places) - 0.5)
-    ax.set_ylabel(column.title)
     if part.empty:
         ax.set_yticks([])
         ax.spines["left"].set_visible(False)
         ax.text(0.5, 0.5, column.absent, transform=ax.transAxes, ha="center", va="center", color="#555555")
         return
+    ax.set_ylabel(column.title)
     nominal = {"coverage": NOMINAL, NULL: ALPHA}.get(str(part["measure"].iloc[0]))
     if nominal is not None:
         half = Z * np.sqrt(nominal * (1 - nominal) / int(settings["repetitions"]))
