@@ -73,9 +73,9 @@ def test_the_first_repetitions_come_out_again(name: str) -> None:
     study, content = study_of(name), told(name)
     first = content["first"]
     assert {f["repetition"] for f in first} == {0, 1, 2}
-    cell = {json.dumps(c): 0 for c in study.cells}
+    cell = {json.dumps(c, sort_keys=True): 0 for c in study.cells}
     for row in first:
-        cell[json.dumps(row["cell"])] += 1
+        cell[json.dumps(row["cell"], sort_keys=True)] += 1
     assert all(cell.values()), "a cell without its first repetitions"
     again = first_findings(run_study(study, repetitions=3), study, 3)
     assert len(again) == len(first)
