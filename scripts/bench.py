@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -41,12 +40,12 @@ from attachment_outcomes.present.style import look
 from attachment_outcomes.present.validation.bench import draw
 from attachment_outcomes.present.validation.bench_tables import with_tables
 from attachment_outcomes.simulate.bench.data import columns
+from attachment_outcomes.simulate.bench.measure import LOOK_SECONDS, machine, measured
 from attachment_outcomes.simulate.bench.models import LME4, OURS, PACKAGES, PEERS, STATSMODELS, Row, rows
 from attachment_outcomes.simulate.bench.record import record_of
 
 ROWS = 10_000_000
 SESSIONS_EACH = 25
-LOOK_SECONDS = 0.1
 LARGEST = "ecr_openpsychometrics"
 VERSIONS = ("duckdb", "matplotlib", "numpy", "pandas", "pyarrow", "scipy", "snakemake", "statsmodels")
 PARTS = ("Snakefile", "config", "data", "profiles", "scripts", "src", "workflow", "pyproject.toml", "requirements.lock")
@@ -92,43 +91,6 @@ LOGISTIC = "attachment_outcomes.inference.logistic_mixed.fit:logistic_mixed_mode
 # ---- pipeline
 
 
-def memory(process: psutil.Process) -> int:
-    """Return the bytes that a process and its descendants hold now."""
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            full = one.memory_full_info()
-            total += getattr(full, "pss", full.rss)
-        except psutil.Error:  # ended meanwhile
-            continue
-    return total
-
-
-def measured(command: list[str], folder: Path) -> dict[str, float]:
-    """Run a command; return its seconds, its processor seconds and its peak megabytes."""
-    env = {**os.environ, "PYTHONPATH": str(folder / "src"), "ATTACHMENT_OUTCOMES_ROOT": str(folder)}
-    started, before = time.perf_counter(), os.times()
-    with (
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(command, cwd=folder, env=env, stdout=said, stderr=said) as process,  # noqa: S603 (our own command)
-    ):
-        top, peak = psutil.Process(process.pid), 0
-        while process.poll() is None:
-            try:
-                peak = max(peak, memory(top))
-            except psutil.Error:
-                break
-            time.sleep(LOOK_SECONDS)
-        code = process.wait()
-        if code:
-            said.seek(0)
-            sys.stderr.buffer.write(said.read())
-            sys.exit(f"ERROR {' '.join(command)} ended with code {code}")
-    seconds, after = time.perf_counter() - started, os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1), "peak_mb": round(peak / 1e6)}
-
-
 def snakemake(folder: Path, *arguments: str, study: str, data: Path | None = None) -> dict[str, float]:
     """Run Snakemake in the copy for one study."""
     settings = [f'studies=["{study}"]', *([f"data_dir={data}"] if data else [])]
@@ -145,14 +107,6 @@ def sessions_file(target: Path, count: int) -> None:
         f"round(4 + sin(i * 0.7), 2) AS alliance, round(20 - (i % {SESSIONS_EACH}) * 0.4 + 3 * cos(i * 1.3), 1) AS symptoms "
         f"FROM range({count}) AS r(i)) TO '{target.as_posix()}' (HEADER, DELIMITER ',')"
     )
-
-
-def machine() -> dict[str, Any]:
-    """Return what kind of machine this is, without its name."""
-    return {
-        "system": platform.system(), "processor": platform.machine(), "processors": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1), "python": platform.python_version(),
-    }  # fmt: skip
 
 
 def pipeline(root: Path, data: Path | None, count: int) -> None:

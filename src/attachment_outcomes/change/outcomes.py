@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attachment_outcomes.change.inputs import ChangeData, Part, stacked
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.effects import paired_change
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
@@ -26,7 +27,9 @@ from attachment_outcomes.inference.individual_change.significance import CATEGOR
 from attachment_outcomes.inference.proportions import proportion
 
 ANALYSIS = "reliable_change"
-COLUMNS = ["person_id", "outcome", *TYPES]
+PEOPLE_CHANGE = {"person_id": "str", "outcome": "str", **TYPES}
+TABLES = {"people_change": PEOPLE_CHANGE}
+COLUMNS = list(PEOPLE_CHANGE)
 BETTER, WORSE = [RECOVERED, IMPROVED], [DETERIORATED, HARMED]
 
 
@@ -41,6 +44,19 @@ class OutcomeChange:
 def no_people() -> pd.DataFrame:
     """Return a people_change table without rows."""
     return typed(pd.DataFrame(columns=COLUMNS), COLUMNS)
+
+
+def analyse(data: ChangeData) -> Part:
+    """Apply every definition to every outcome of a study; ``people_change`` is a row a person, outcome and definition."""
+    found = [
+        outcome_change(
+            data.pairs(outcome), score=str(outcome["score"]), scale=data.scale(outcome),
+            definitions=list(outcome.get("definitions") or [{}]), clusters=data.therapists, ci_level=data.ci_level,
+        )
+        for outcome in data.outcomes
+    ]  # fmt: skip
+    people = stacked([f.people for f in found], PEOPLE_CHANGE, ["outcome", "definition", "person_id"])
+    return Part([row for f in found for row in f.estimates], {"people_change": people})
 
 
 def outcome_change(
