@@ -104,3 +104,10 @@ def test_intervals_of_the_standardised_change_cover_the_truth() -> None:
         _, d = paired_change(x, y)
         hits += d.ci_low <= -0.5 <= d.ci_high
     assert 0.917 <= hits / 400 <= 0.983
+
+
+def test_words_are_refused_without_being_quoted() -> None:
+    for call in (lambda: paired_change(["Anna", 2.0], [1.0, 2.0]), lambda: standardised_difference([1.0, 2.0], ["Anna", 2.0])):
+        with pytest.raises(StatisticsError, match="are not numbers") as told:
+            call()
+        assert "Anna" not in str(told.value)

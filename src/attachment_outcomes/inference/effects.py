@@ -62,14 +62,14 @@ def paired_change(
     Raises
     ------
     StatisticsError
-        If fewer than two people have both scores, or fewer than two clusters remain. The standardised change is NaN, with
+        If the scores are not numbers, fewer than two people have both, or fewer than two clusters remain. The standardised change is NaN, with
         a note, if nobody differed before treatment.
 
     References
     ----------
     Becker, B. J. (1988). British J. Math. Stat. Psychol., 41, 257-278 (the effect size).
     """
-    before, after = np.asarray(pre, dtype=float), np.asarray(post, dtype=float)
+    before, after = (as_numbers(x, place="paired change", what=w) for x, w in ((pre, "scores before"), (post, "scores after")))
     if before.shape != after.shape or before.ndim != 1:
         raise StatisticsError(
             problem("paired change", f"pre has shape {before.shape}, post {after.shape}; allowed: equal vectors.")
@@ -123,9 +123,10 @@ def standardised_difference(
     Raises
     ------
     StatisticsError
-        If a group has fewer than two scores, or nobody differs within the groups.
+        If the scores are not numbers, a group has fewer than two, or nobody differs within the groups.
     """
-    x, y = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    place = "standardised difference"
+    x, y = (as_numbers(v, place=place, what=f"scores of the {w} group") for v, w in ((first, "first"), (second, "second")))
     keep_x, keep_y = ~np.isnan(x), ~np.isnan(y)
     codes = None
     if clusters is not None:
