@@ -18,7 +18,7 @@ from scipy.stats import t as student
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.proportions import FEW_CLUSTERS, cluster_codes, robust_variance
+from attachment_outcomes.inference.proportions import FEW_CLUSTERS, as_numbers, cluster_codes, robust_variance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,8 @@ def paired_change(
     Raises
     ------
     StatisticsError
-        If the scores are not numbers, fewer than two people have both, or fewer than two clusters remain. The standardised change is NaN, with
+        If the scores are not numbers, fewer than two people have both, or fewer than two clusters remain. The standardised change
+        is NaN, with
         a note, if nobody differed before treatment.
 
     References
