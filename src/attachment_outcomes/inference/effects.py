@@ -63,8 +63,7 @@ def paired_change(
     ------
     StatisticsError
         If the scores are not numbers, fewer than two people have both, or fewer than two clusters remain. The standardised change
-        is NaN, with
-        a note, if nobody differed before treatment.
+        is NaN, with a note, if nobody differed before treatment.
 
     References
     ----------
