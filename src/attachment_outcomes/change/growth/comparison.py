@@ -127,7 +127,7 @@ def compare_courses(
         try:
             d = feingold_d(
                 change.estimate, change.std_error, two["value"], df=float(fit.uncertainty.df(w[None])[0]), groups=two["group"],
-                clusters=two[THERAPIST] if THERAPIST in two else None, sd_estimated=sd_estimated, ci_level=fit.ci_level,
+                clusters=two.get(THERAPIST), sd_estimated=sd_estimated, ci_level=fit.ci_level,
             )  # fmt: skip
             found.append(effect_row(d, names("feingold_d", *pair), direction, method, f"{d.note}; {told}"))
         except StatisticsError:
