@@ -162,7 +162,7 @@ def bootstrap_change(
     >>> before, after = [31, 25, 18, 40, 22, 29, 35, 27], [20, 24, 19, 22, 10, 30, 33, 12]
     >>> s = setting_from(before, after, reliability=0.86)
     >>> found = bootstrap_change(before, after, setting=s, methods="JT", rng=np.random.default_rng(1), replicates=199)
-    >>> found.table.set_index(["estimand", "category"])["estimate"].round(2)["share", "improved"]
+    >>> found.table.set_index(["estimand", "category"])["estimate"]["share", "improved"].item()
     0.5
     """
     x1, x2 = (np.asarray(pd.Series(x).to_numpy(dtype=float, na_value=np.nan)) for x in (pre, post))
