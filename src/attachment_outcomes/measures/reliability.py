@@ -8,7 +8,7 @@ answers.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,15 +110,41 @@ def reliability_estimates(
         Confidence level.
     """
     rows: list[Estimate] = []
+    for part in keyed_scales(matrices, instruments, least_items=2):
+        rows += _one_scale(part, ci_level)
+    return rows or [not_testable(ANALYSIS, "no item answers: the scores were imported, so no reliability can be estimated")]
+
+
+@dataclass(frozen=True)
+class KeyedScale:
+    """The keyed answers (n × k) to one scale at one occasion, and whose they are."""
+
+    form: Instrument
+    name: str
+    group: str
+    keyed: np.ndarray
+    people: pd.Series
+
+    @property
+    def outcome(self) -> str:
+        """The score's name."""
+        return f"{self.form.key}.{self.name}"
+
+
+def keyed_scales(
+    matrices: Mapping[str, ItemMatrix], instruments: Mapping[str, Instrument], *, least_items: int
+) -> Iterator[KeyedScale]:
+    """Yield the keyed answers of every unweighted scale with enough items, at the first occasion of each rater."""
     for key, matrix in matrices.items():
         form = instruments[key]
         for name, scale in form.scales.items():
             items = form.items_of(name)
-            if len(items) < 2 or scale.weights or not set(items) <= set(matrix.items):
+            if len(items) < least_items or scale.weights or not set(items) <= set(matrix.items):
                 continue
+            parts = [form.scales[p] for p in scale.parts] or [scale]
             for group, chosen in _first_occasions(matrix.respondents):
-                rows += _one_scale(matrix, form, name, group, chosen, ci_level)
-    return rows or [not_testable(ANALYSIS, "no item answers: the scores were imported, so no reliability can be estimated")]
+                keyed = np.hstack([keyed_answers(matrix.columns(p.items)[chosen], p, form) for p in parts])
+                yield KeyedScale(form, name, group, keyed, matrix.respondents.loc[chosen, "person_id"].reset_index(drop=True))
 
 
 def _first_occasions(respondents: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
@@ -135,17 +161,14 @@ def _first_occasions(respondents: pd.DataFrame) -> list[tuple[str, np.ndarray]]:
     return found
 
 
-def _one_scale(matrix: ItemMatrix, form: Instrument, name: str, group: str, chosen: np.ndarray, ci_level: float) -> list[Estimate]:
-    scale = form.scales[name]
-    outcome = f"{form.key}.{name}"
-    parts = [form.scales[p] for p in scale.parts] or [scale]
-    keyed = np.hstack([keyed_answers(matrix.columns(p.items)[chosen], p, form) for p in parts])
+def _one_scale(part: KeyedScale, ci_level: float) -> list[Estimate]:
+    keyed, group, outcome = part.keyed, part.group, part.outcome
     try:
         found = cronbach_alpha(keyed, ci_level=ci_level)
     except StatisticsError as error:
         return [not_testable(ANALYSIS, f"{group}: {error}" if group else str(error), outcome=outcome)]
     complete = ~np.isnan(keyed).any(axis=1)
-    people = matrix.respondents.loc[chosen, "person_id"][complete].nunique()
+    people = part.people[complete].nunique()
     note = f"{found.k} items" + (f"; {found.n} questionnaires of {people} people, taken as independent" if people < found.n else "")
     rows = [
         Estimate(
@@ -156,7 +179,7 @@ def _one_scale(matrix: ItemMatrix, form: Instrument, name: str, group: str, chos
     ]  # fmt: skip
     if found.alpha >= 0:
         # Complete rows of parts are those of the whole, so the score of a part is made by its own rule and then added.
-        points = _complete_scores(keyed[complete], form, name)
+        points = _complete_scores(keyed[complete], part.form, part.name)
         sem = standard_error_of_measurement(float(points.std(ddof=1)), found.alpha)
         rows.append(
             Estimate(
