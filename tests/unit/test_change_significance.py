@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from attachment_outcomes.change import categorise, choose_cutoff, cutoffs, reliable_change
 from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.inference.individual_change.definitions import changes, resolve_all
 from attachment_outcomes.inference.individual_change.significance import CATEGORIES, Cutoff
 
 DAS_NORM = (114.8, 17.8)
@@ -158,3 +160,67 @@ def test_missing_scores_have_no_category_and_no_baseline_class() -> None:
 
 def test_categories_are_the_five_of_the_results_table() -> None:
     assert CATEGORIES == ["recovered", "improved", "unchanged", "deteriorated", "harmed"]
+
+
+# ---- Definitions as a study's file gives them.
+
+SCALE = {"direction": "higher is worse", "range": [0, 40], "reliability": [{"value": 0.9, "kind": "alpha", "verified": True}]}
+PRE, POST = [31.0, 25, 18, 40, 22, 29], [20.0, 24, 19, 22, 10, 30]
+
+
+def defined(entry: dict, scale: dict = SCALE) -> tuple[list, list]:
+    return resolve_all([entry], scale, PRE, POST, score="core.total")
+
+
+@pytest.mark.parametrize(
+    ("method", "more", "told"),
+    [
+        ("HLL", {"control": {"post_mean": 26}}, "control sample (given, not checked)"),
+        ("SRB", {"control": {"intercept": 4, "slope": 0.75, "see": 3}, "verified": True}, "control sample (given)"),
+        ("two-SEM control", {"control": {"post_sd": 6}}, "control sample (given, not checked)"),
+        ("SDC ICC", {"retest": {"icc": 0.8, "sd": 6}}, "retest sample (given, not checked)"),
+        ("SDC MS", {"retest": {"ms_error": 7}}, "retest sample (given, not checked)"),
+        ("MID", {"mid": 5}, "MID 5 (given, not checked)"),
+    ],
+)
+def test_a_definition_brings_what_its_method_needs(method: str, more: dict, told: str) -> None:
+    (ready,), refused = defined({"method": method, **more})
+    assert not refused
+    assert told in ready.notes
+    by_hand = {"HLL": {"control_post_mean": 26}, "two-SEM control": {"control_post_sd": 6}, "MID": {"mid": 5}}
+    if method in by_hand:
+        expected = reliable_change(PRE, POST, reliability=0.9, methods=method, **by_hand[method])["statistic"]
+        assert changes(ready, PRE, POST)["statistic"].tolist() == expected.tolist()
+    assert not defined({"method": method})[0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "scale", "match"),
+    [
+        ({"functional": {"mean": 68, "sd": 10}}, SCALE, "mean 68 is no possible score"),
+        ({"functional": {"mean": 8, "sd": 4, "range": [0, 136]}}, SCALE, "another form"),
+        ({"functional": {"mean": 8, "sd": 4, "form": "34 items"}}, {**SCALE, "form": "10 items"}, "form '34 items'"),
+        ({"method": "SRB", "control": {"slope": 1}}, SCALE, "intercept, slope and see, or none"),
+        ({"method": "SRB", "control": {"intercept": 4, "slope": 0.75, "see": 0}}, SCALE, "see: found 0"),
+        ({"cutoff": "c_true", "functional": {"mean": 8, "sd": 1}}, SCALE, "not between 0 and the norm's SD"),
+        ({"method": "HLM"}, SCALE, "needs slopes"),
+        ({"method": "JT"}, {"direction": "higher is worse"}, "no reliability"),
+    ],
+)
+def test_definitions_that_cannot_be_are_refused(entry: dict, scale: dict, match: str) -> None:
+    ready, refused = defined(entry, scale)
+    assert not ready
+    assert re.search(match, refused[0][1])
+
+
+def test_a_definition_may_take_the_cutoff_on_true_scores_and_a_mid_needs_no_reliability() -> None:
+    """SD 7.714, r .9: SE 2.439; true SDs 7.318 and √(36 − 5.95) = 5.482; c = (5.482·27.5 + 7.318·8)/12.80 = 16.351.
+
+    Of the MID, 10 points from 22 recover: cutoff a is 27.5 − 2·7.71 = 12.1.
+    """
+    (ready,), _ = defined({"cutoff": "c_true", "functional": {"mean": 8, "sd": 6}})
+    assert (ready.cutoff.kind, ready.cutoff.value) == ("c_true", pytest.approx(16.352, abs=2e-3))
+    (free,), _ = defined({"method": "MID", "mid": 5}, {"direction": "higher is worse"})
+    assert changes(free, PRE, POST)["category"].tolist() == [
+        "improved", "unchanged", "unchanged", "improved", "recovered", "unchanged",
+    ]  # fmt: skip

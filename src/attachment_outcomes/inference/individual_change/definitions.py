@@ -15,9 +15,10 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
-from attachment_outcomes.inference.individual_change.methods import CATEGORIES, METHODS, SAMPLE, Setting
+from attachment_outcomes.inference.individual_change.methods import CATEGORIES, METHODS, SAMPLE, RegressionNorm, Setting
+from attachment_outcomes.inference.individual_change.norms import same_form
 from attachment_outcomes.inference.individual_change.reliable import setting_from, statistic_and_code, usable_methods
-from attachment_outcomes.inference.individual_change.significance import Cutoff, Norm, categorise, choose_cutoff
+from attachment_outcomes.inference.individual_change.significance import TRUE, Cutoff, Norm, categorise, choose_cutoff
 
 DIRECTIONS = {"higher is better": "higher is better", "higher is worse": "lower is better", "neutral": ""}
 DEFAULT_METHOD = "JT"
@@ -82,11 +83,14 @@ def _standing(definition: Mapping[str, Any]) -> str:
 
 
 def _norm(definition: Mapping[str, Any], scale: Mapping[str, Any], population: str) -> tuple[Norm | None, str]:
+    form, possible = str(scale.get("form", "")), scale.get("range")
     if definition.get(population) is not None:
         given = definition[population]
+        same_form(given, form=form, possible=possible)
         return Norm(float(given["mean"]), float(given["sd"])), f"{population} norm{_standing(definition)}"
     for entry in scale.get("norms", []):
         if entry["population"] == population:
+            same_form(entry, form=form, possible=possible)
             recalled = "" if entry["verified"] else ", recalled, not checked"
             return Norm(float(entry["mean"]), float(entry["sd"])), f"{population} norm of the instrument{recalled}"
     return None, ""
@@ -99,20 +103,23 @@ def resolve(
 
     The SD is this sample's at baseline (``sd: sample``) or that of the definition's or instrument's clinical norm, else of
     its functional norm (``sd: reference``). The clinical side of a cutoff is the definition's clinical norm; with
-    ``sd: reference`` the instrument's; else this sample at baseline, as in Jacobson and Truax.
+    ``sd: reference`` the instrument's; else this sample at baseline, as in Jacobson and Truax. A definition may bring what some
+    methods need: ``control`` (``post_mean``, ``post_sd``, and the regression's ``intercept``, ``slope``, ``see``), ``retest``
+    (``icc`` and ``sd``, or ``ms_error``), ``mid`` and ``reliability_post``.
 
     Raises
     ------
     StatisticsError
-        If the reliability, the reference SD or a norm it needs is missing, or a number is impossible.
+        If the reliability, the reference SD, a norm or what the method needs is missing, a norm is of another form of the
+        instrument, or a number is impossible.
     """
     method = str(definition.get("method", DEFAULT_METHOD))
     if scale["direction"] == "neutral":
         raise StatisticsError("the scale has no better direction, so nobody can improve on it")
     reliability, told = reliability_of(definition, scale)
-    if reliability is None:
+    if reliability is None and "reliability" in METHODS.get(method, METHODS[DEFAULT_METHOD]).needs:
         raise StatisticsError("no reliability: neither the study nor the instrument gives one")
-    notes = [told]
+    notes = [told] if told else []
     clinical, clinical_told = _norm(definition, scale, "clinical")
     functional, functional_told = _norm(definition, scale, "functional")
     sd = None
@@ -129,7 +136,9 @@ def resolve(
             raise StatisticsError("the instrument has no published criterion of reliable change")
         criterion = float(published[0]["value"])
         notes.append(f"criterion {criterion:g}{'' if published[0]['verified'] else ', recalled, not checked'}")
-    setting = setting_from(pre, post, reliability=reliability, sd=sd, criterion=criterion)
+    brought, brought_notes = _brought(definition)
+    notes += brought_notes
+    setting = setting_from(pre, post, reliability=reliability, sd=sd, criterion=criterion, **brought)
     (method,) = usable_methods(method, setting)
     if not METHODS[method].verified:
         notes.append(f"formula of {method} recalled, not checked")
@@ -139,6 +148,24 @@ def resolve(
     name = str(definition.get("name") or f"{method}{'' if cutoff is None else f' cutoff {cutoff.kind}'}")
     higher = scale["direction"] == "higher is better"
     return Definition(name, method, setting, cutoff, higher, primary, (*notes, *cutoff_notes))
+
+
+def _brought(definition: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what a definition brings for the methods that need more than a reliability, and notes on its standing."""
+    control, retest = (dict(definition.get(k) or {}) for k in ("control", "retest"))
+    line = {k: control.get(k) for k in ("intercept", "slope", "see")}
+    some = {k for k, v in line.items() if v is not None}
+    if some and len(some) < len(line):
+        raise StatisticsError(problem("control", f"found {', '.join(sorted(some))}; allowed: intercept, slope and see, or none."))
+    found = {
+        "control_post_mean": control.get("post_mean"), "control_post_sd": control.get("post_sd"),
+        "regression": RegressionNorm(**line) if some else None,  # type: ignore[arg-type]
+        "icc": retest.get("icc"), "retest_sd": retest.get("sd"), "ms_error": retest.get("ms_error"),
+        "mid": definition.get("mid"), "reliability_post": definition.get("reliability_post"),
+    }  # fmt: skip
+    named = {"control": control, "retest": retest, "mid": definition.get("mid")}
+    told = {"control": "control sample", "retest": "retest sample", "mid": f"MID {definition.get('mid')}"}
+    return found, [f"{told[k]}{_standing(definition)}" for k, v in named.items() if v]
 
 
 def resolve_all(
@@ -223,6 +250,7 @@ def _cutoff(
     cutoff = choose_cutoff(
         kind, clinical=clinical[0], functional=functional[0],
         instrument=None if published is None else (float(published["value"]), bool(published["inclusive"])),
+        se_measurement=None if np.isnan(setting.se_measurement) else setting.se_measurement,
         higher_is_better=scale["direction"] == "higher is better",
     )  # fmt: skip
     if cutoff is None:
@@ -232,5 +260,5 @@ def _cutoff(
         "b": [functional[1]],
         "c": [clinical[1], functional[1]],
         "instrument": ["the instrument" + ("" if published is None or published["verified"] else ", recalled, not checked")],
-    }[cutoff.kind]
+    }[cutoff.kind.removesuffix(TRUE)]
     return cutoff, [f"cutoff {cutoff.kind} from {' and '.join(s for s in sources if s)}"]
