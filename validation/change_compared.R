@@ -81,7 +81,7 @@ c_cut <- (s0 * m1 + s1 * m0) / (s0 + s1)
 jt <- (post - pre) / sqrt(2 * se^2)
 sample <- list(
   call = "formulas written out", pre = pre, post = post, reliability = r, m0 = m0, s0 = s0,
-  cutoffs = list(a = m1 - 2 * s1, b = m0 + 2 * s0, c = c_cut, c_true = (t0 * m1 + t1 * m0) / (t0 + t1)),
+  cutoffs = list(a = m1 - 2 * s1, b = m0 + 2 * s0, c = c_cut, a_true = m1 - 2 * t1, b_true = m0 + 2 * t0, c_true = (t0 * m1 + t1 * m0) / (t0 + t1)),
   # For somebody at the mean: how many points lower the end score must be.
   thresholds = list(
     JT = z * sqrt(2) * se, GLN = z * s1 * sqrt(1 - r^2), EN = z * se, NK = z * sqrt(r^2 * s1^2 * (1 - r) + s1^2 * (1 - r)),

@@ -211,7 +211,7 @@ def test_people_without_both_scores_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cutoff": "d"}, "cutoff: found 'd'; allowed: a, b, c, c_true"),
+        ({"cutoff": "d"}, "cutoff: found 'd'; allowed: a, b, c, a_true"),
         ({"cutoff": "b"}, "cutoff b needs a functional norm"),
         ({"known": ["mean"]}, "known: found 'mean'"),
         ({"methods": "HLL"}, "needs control_post_mean"),
@@ -246,7 +246,7 @@ def test_rules_of_more_than_two_scores_are_left_out_and_refused_by_name() -> Non
     setting = setting_from([1.0, 2.0, 4.0], [3.0, 4.0, 1.0], reliability=0.9)
     assert not set(longer) & set(usable_pair_methods(setting))
     for name in longer:
-        with pytest.raises(StatisticsError, match="slopes|more than two"):
+        with pytest.raises(StatisticsError, match=r"slopes|more than two"):
             usable_pair_methods(setting, name)
 
 

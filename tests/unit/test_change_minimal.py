@@ -74,7 +74,7 @@ def test_a_case_worked_by_hand() -> None:
 
 def test_tied_thresholds_go_to_the_corner() -> None:
     """At 0.5: sensitivity 1, specificity 1/5; at 1.5: 4/5 and 2/5, at 2.5: 3/5 and 3/5: all sums 1.2; 2.5 is nearest."""
-    change = [0, 1, 2, 3, 3] + [1, 2, 3, 3, 3]
+    change = [0, 1, 2, 3, 3, 1, 2, 3, 3, 3]
     found = anchor_roc(change, [False] * 5 + [True] * 5)
     assert (found.youden, found.tied) == (2.5, 2)
     assert "2 other thresholds" in found.note
@@ -104,7 +104,7 @@ def test_groups_told_apart_without_error_have_no_logistic_regression() -> None:
 
 def test_people_without_change_or_anchor_do_not_count(reference: Reference) -> None:
     said = pd.array(np.array(reference["improved"]) == 1, dtype="boolean")
-    more = pd.Series(list(said) + [True, pd.NA], dtype="boolean")
+    more = pd.Series([*list(said), True, pd.NA], dtype="boolean")
     assert anchor_roc([*reference["change"], np.nan, 4.0], more) == anchor_roc(reference["change"], said)
 
 

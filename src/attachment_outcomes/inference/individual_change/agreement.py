@@ -276,7 +276,7 @@ def sensitivity_to_reliability(
     StatisticsError
         If the rule does not rest on a reliability, or a value is not between 0 and 1.
     """
-    if RELIABILITY not in METHODS[method].needs and method not in ("JT",):
+    if RELIABILITY not in METHODS[method].needs:
         raise StatisticsError(problem("sensitivity", f"{method} does not rest on a reliability.", hint="choose JT."))
     if not all(0 < v < 1 for v in values):
         raise StatisticsError(problem("sensitivity", "a reliability is not between 0 and 1."))

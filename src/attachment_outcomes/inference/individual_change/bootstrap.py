@@ -6,7 +6,7 @@ therapists) are drawn again, everything is estimated anew, and every rule is app
 
 Vocabulary
 ----------
-cutoff c_true   cutoff c between distributions of true scores: both SDs without the error that the sample's reliability implies
+a_true, c_true  the cutoffs a, b, c of distributions of true scores: both SDs without the standard error of measurement
 threshold       least change towards better that counts for somebody who starts at the mean, score points
 known           what does not come from this sample (a published SD or norm, the reliability) and is not drawn again
 """
@@ -30,12 +30,12 @@ from attachment_outcomes.inference.individual_change.methods import (
 )
 from attachment_outcomes.inference.individual_change.methods import METHODS, SAMPLE, Setting, threshold
 from attachment_outcomes.inference.individual_change.reliable import statistic_and_code, usable_methods
-from attachment_outcomes.inference.individual_change.significance import CATEGORIES, SD_BEYOND, Cutoff, Norm
+from attachment_outcomes.inference.individual_change.significance import CATEGORIES, SD_BEYOND, TRUE, Cutoff, Norm
 from attachment_outcomes.inference.resampling import Replicates, cluster_bootstrap_rows
 
 Numbers = NDArray[np.float64]
 REPLICATES = 1999  # (R + 1) times .025 and .975 are whole numbers
-CUTOFFS = ("a", "b", "c", "c_true")
+CUTOFFS = ("a", "b", "c", "a_true", "b_true", "c_true")
 FROM_SAMPLE = ("mean_pre", "mean_post", "sd_pre", "sd_post", "r12")  # fields of Setting estimated anew, unless known
 PER_PERSON = "slopes"  # a rule that needs these has no place for a person drawn twice: their slopes are of one fit to everybody
 KEYS = ["estimand", "method", "category"]
@@ -61,7 +61,7 @@ class ChangeBootstrap:
     """All intervals from one set of draws.
 
     ``table`` has a row a quantity: ``estimand, method, category, estimate, std_error, ci_low, ci_high, failed, note``. Estimands:
-    ``cutoff`` (category a, b, c, c_true) and ``reliable_change_threshold`` in score points; ``share`` a category, and
+    ``cutoff`` (category: its kind) and ``reliable_change_threshold`` in score points; ``share`` a category, and
     ``reliably_improved``, ``reliably_deteriorated`` and ``crossed_without_reliable_change`` where there is a cutoff.
     ``replicates`` holds the draws, in the table's order.
     """
@@ -111,7 +111,7 @@ def bootstrap_change(
     .. math::
 
         a = M_1 + 2dS_1, \quad b = M_0 - 2dS_0, \quad c = \frac{S_0M_1 + S_1M_0}{S_0+S_1}, \quad
-        c_{true} = \frac{T_0M_1 + T_1M_0}{T_0+T_1}, \quad T_j^2 = S_j^2 - S_1^2(1-r)
+        c_{true} = \frac{T_0M_1 + T_1M_0}{T_0+T_1}, \quad T_j^2 = S_j^2 - SE^2
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def bootstrap_change(
         Norms, for cutoffs. With ``n``, mean and SD are drawn too, as of a normal sample of that size; without, they are known.
         Without ``clinical`` the clinical side is this sample before treatment.
     cutoff
-        Which cutoff the categories use: one of ``a, b, c, c_true``, estimated anew in each replicate; a :class:`.Cutoff`, which
+        Which cutoff the categories use: one of ``CUTOFFS``, estimated anew in each replicate; a :class:`.Cutoff`, which
         is known; or None for improved, unchanged and deteriorated only.
     clusters : (n,) labels, optional
         Therapists, drawn as a whole; a missing label makes a person a cluster of their own.
@@ -202,7 +202,7 @@ def _check_cutoff(cutoff: str | Cutoff | None, functional: Population | None) ->
             raise _refuse(
                 f"cutoff: found {cutoff!r}; allowed: {', '.join(CUTOFFS)}, a Cutoff, or None.{did_you_mean(cutoff, CUTOFFS)}"
             )
-        if cutoff != "a" and functional is None:
+        if cutoff[0] != "a" and functional is None:
             raise _refuse(f"cutoff {cutoff} needs a functional norm.", hint="give its mean and SD, or choose cutoff a.")
 
 
@@ -220,7 +220,15 @@ def _row(drawn: Replicates, which: int, interval: Any, ci_level: float) -> dict[
     }  # fmt: skip
 
 
-Moments = tuple[tuple[float, float] | None, tuple[float, float] | None]
+Pair = tuple[float, float]  # mean and SD
+Moments = tuple[Pair | None, Pair | None]
+
+
+def _true(norm: Pair | None, error: float) -> Pair | None:
+    """Return mean and SD of true scores, without the standard error of measurement; None where nothing would be left."""
+    if norm is None or not norm[1] > error:
+        return None
+    return norm[0], float(np.sqrt(norm[1] ** 2 - error**2))
 
 
 def _norm_draws(norms: tuple[Population | None, Population | None], replicates: int, rng: np.random.Generator) -> Iterator[Moments]:
@@ -268,7 +276,7 @@ class _Again:
         self.fields = [f for f in FROM_SAMPLE if f not in known and getattr(setting, f) is not None]
         self.own_sd = setting.sd_source == SAMPLE and "sd" not in known
         self.norms, self.cutoff, self.norm_draws = norms, cutoff, norm_draws
-        self.cutoff_kinds = [k for k in CUTOFFS if k == "a" or norms[1] is not None]
+        self.cutoff_kinds = [k for k in CUTOFFS if k[0] == "a" or norms[1] is not None]
         self.categories = PLAIN_CATEGORIES if cutoff is None else CATEGORIES
         self.keys: list[tuple[str, str, str]] = [("cutoff", "", kind) for kind in self.cutoff_kinds]
         for name in self.names:
@@ -322,19 +330,17 @@ class _Again:
 
     def _cutoffs(self, mean: float, sd: float, setting: Setting) -> dict[str, float]:
         clinical, functional = next(self.norm_draws)
-        m1, s1 = clinical or (mean, sd)
-        out = dict.fromkeys(CUTOFFS, np.nan)
-        out["a"] = m1 + self.sign * SD_BEYOND * s1
-        if functional is not None:
-            m0, s0 = functional
-            out["b"] = m0 - self.sign * SD_BEYOND * s0
-            if self.sign * m0 > self.sign * m1:
-                out["c"] = (s0 * m1 + s1 * m0) / (s0 + s1)
-                error = s1**2 * (1 - setting.reliability)
-                if s0**2 > error:
-                    t0, t1 = float(np.sqrt(s0**2 - error)), float(np.sqrt(s1**2 - error))
-                    out["c_true"] = (t0 * m1 + t1 * m0) / (t0 + t1)
-        return out
+        low, error = clinical or (mean, sd), setting.se_measurement
+        return self._places(low, functional, "") | self._places(_true(low, error), _true(functional, error), TRUE)
+
+    def _places(self, low: Pair | None, high: Pair | None, suffix: str) -> dict[str, float]:
+        """Return the cutoffs a, b and c; NaN where a norm is missing, and c where the norms are on the wrong sides."""
+        a = low[0] + self.sign * SD_BEYOND * low[1] if low else np.nan
+        b = high[0] - self.sign * SD_BEYOND * high[1] if high else np.nan
+        c = np.nan
+        if low and high and self.sign * high[0] > self.sign * low[0]:
+            c = (high[1] * low[0] + low[1] * high[0]) / (high[1] + low[1])
+        return {f"a{suffix}": a, f"b{suffix}": b, f"c{suffix}": c}
 
     def _regions(self, cutoff: Cutoff) -> NDArray[np.int64]:
         """Return where each cell's counts begin: in the row of 1 clinical before and functional after, 2 the reverse, 0 neither."""
