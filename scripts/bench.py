@@ -1,4 +1,4 @@
-"""Measure time and memory: ``python3 run.py bench [pipeline] [models]``, both if none is named.
+"""Measure time and memory: ``python3 run.py bench [pipeline] [models] [change]``, all if none is named.
 
 pipeline  whole runs of the workflow, into validation/bench.json. Everything runs in a temporary copy of the project with the Python
           of this process, so results at hand stay as they are. ``seconds`` are wall-clock, and depend on what else the machine
@@ -8,6 +8,7 @@ pipeline  whole runs of the workflow, into validation/bench.json. Everything run
 models    fits of mixed models beside lme4, statsmodels and packages of the Python package index, into
           validation/bench/models.{json,svg,png} and docs/methods/speed.md. Every run is a process of its own, in alternation. What
           is done is kept in results/bench/, and ``--resume`` goes on from there.
+change    categories, slopes and bootstraps of many people, each in a process of its own, into validation/bench/change.json.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from attachment_outcomes.present.drawing import DPI, svg_text
 from attachment_outcomes.present.style import look
 from attachment_outcomes.present.validation.bench import draw
 from attachment_outcomes.present.validation.bench_tables import with_tables
+from attachment_outcomes.simulate.bench.change import TASKS, met
 from attachment_outcomes.simulate.bench.data import columns
 from attachment_outcomes.simulate.bench.measure import LOOK_SECONDS, machine, measured
 from attachment_outcomes.simulate.bench.models import LME4, OURS, PACKAGES, PEERS, STATSMODELS, Row, rows
@@ -143,6 +145,22 @@ def pipeline(root: Path, data: Path | None, count: int) -> None:
     )
     for name, values in found.items():
         sys.stdout.write(f"{name}: {values}\n")
+
+
+# ---- change
+
+
+def change(root: Path) -> None:
+    """Measure each task of change in a process of its own; the seconds are of the whole process, the making of data included."""
+    found = {}
+    for name, task in TASKS.items():
+        call = f"from attachment_outcomes.simulate.bench.change import TASKS; TASKS[{name!r}].run()"
+        values = measured([sys.executable, "-c", call], root)
+        goal = {"goal_seconds": task.seconds, "goal_mb": task.megabytes, "met": met(task, values["seconds"], values["peak_mb"])}
+        found[name] = {"title": task.title, **values, **goal}
+        sys.stdout.write(f"{task.title}: {values} {'met' if goal['met'] else 'NOT MET'}\n")
+    versions = {name: metadata.version(name) for name in VERSIONS}
+    write_json({"machine": machine(), "packages": versions, "measured": found}, root / "validation" / "bench" / "change.json")
 
 
 # ---- models
@@ -355,7 +373,7 @@ def models(root: Path, options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Measure what is named; return the exit code."""
     parser = argparse.ArgumentParser(prog="python3 run.py bench", description="Measure time and memory.")
-    parser.add_argument("parts", nargs="*", metavar="pipeline|models", help="what to measure; both if not given")
+    parser.add_argument("parts", nargs="*", metavar="pipeline|models|change", help="what to measure; all if not given")
     parser.add_argument("--rows", type=int, default=ROWS, help="pipeline: rows of the sessions file")
     parser.add_argument("--data", type=Path, default=os.environ.get("ATTACHMENT_OUTCOMES_DATA"), help="pipeline: public data sets")
     parser.add_argument("--peers", metavar="PYTHON", help=f"models: a Python that has {', '.join(PEERS)}")
@@ -370,6 +388,7 @@ def main(arguments: Sequence[str]) -> int:
     todo: dict[str, Callable[[], None]] = {
         "pipeline": lambda: pipeline(root, Path(options.data).expanduser().resolve() if options.data else None, options.rows),
         "models": lambda: models(root, options),
+        "change": lambda: change(root),
     }
     for part in options.parts:
         if part not in todo:

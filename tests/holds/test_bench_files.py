@@ -13,6 +13,7 @@ import pytest
 from attachment_outcomes.present.drawing import svg_text
 from attachment_outcomes.present.validation.bench import draw
 from attachment_outcomes.present.validation.bench_tables import BEGIN, END, with_tables
+from attachment_outcomes.simulate.bench.change import TASKS, met
 from attachment_outcomes.simulate.bench.goals import goals
 from attachment_outcomes.simulate.bench.models import OURS, rows
 
@@ -55,3 +56,12 @@ def test_every_row_was_measured_and_the_goals_follow_from_the_timings(record: di
     measured = {row["row"]: row["results"] for row in record["rows"]}
     assert all("seconds" in of[OURS] for of in measured.values())
     assert goals(measured, list(rows())) == record["goals"], REPAIR
+
+
+def test_the_tasks_of_change_were_measured_and_the_goals_follow_from_it(root: Path) -> None:
+    record = json.loads((root / "validation" / "bench" / "change.json").read_text(encoding="utf-8"))["measured"]
+    assert record.keys() == TASKS.keys(), "run `python3 run.py bench change`"
+    for name, task in TASKS.items():
+        told = record[name]
+        assert (told["goal_seconds"], told["goal_mb"]) == (task.seconds, task.megabytes)
+        assert told["met"] == met(task, told["seconds"], told["peak_mb"])
