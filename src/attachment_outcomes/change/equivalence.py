@@ -52,7 +52,7 @@ MIN_GROUP = 10  # below it two groups say nothing about bounds as narrow as thes
 TABLES: dict[str, dict[str, str]] = {
     "equivalence": {
         "question": "str", "outcome": "str", "definition": "str", "primary": "bool", "estimate": "float64", "std_error": "float64",
-        "df": "float64", "low": "float64", "high": "float64", "ci90_low": "float64", "ci90_high": "float64", "ci_low": "float64",
+        "df": "float64", "low": "float64", "high": "float64", "tost_low": "float64", "tost_high": "float64", "ci_low": "float64",
         "ci_high": "float64", "ci_level": "float64", "alpha": "float64", "p_equivalence": "float64", "p_difference": "float64",
         "p_equivalence_holm": "float64", "p_difference_holm": "float64", "family_size": "int64", "verdict": "str", "unit": "str",
         "n": "float64", "first_n": "float64", "second_n": "float64", "n_clusters": "float64", "margin_source": "str",
@@ -253,7 +253,7 @@ def adjusted_families(asked: list[Asked], *, ci_level: float) -> list[dict[str, 
                 {
                     "question": question, "outcome": a.outcome, "definition": definition, "primary": a.primary,
                     "estimate": f.estimate, "std_error": f.std_error, "df": f.df, "low": f.low, "high": f.high,
-                    "ci90_low": f.ci_low, "ci90_high": f.ci_high, "ci_low": f.estimate - half, "ci_high": f.estimate + half,
+                    "tost_low": f.ci_low, "tost_high": f.ci_high, "ci_low": f.estimate - half, "ci_high": f.estimate + half,
                     "ci_level": ci_level, "alpha": f.alpha, "p_equivalence": f.p_value, "p_difference": f.p_difference,
                     "p_equivalence_holm": float(p), "p_difference_holm": float(q), "family_size": len(family),
                     "verdict": verdict(float(p), float(q), alpha=f.alpha), "unit": a.unit, "direction": a.direction, "n": f.n,
@@ -275,7 +275,8 @@ def analyse(data: ChangeData) -> Part:
     -------
     Part
         Estimates: a row a question, outcome and definition, with the interval at the study's level, the adjusted p value of
-        equivalence, and the verdict in the note. Table ``equivalence`` (counts: ``n``, ``first_n``, ``second_n``).
+        equivalence, and the verdict in the note. Table ``equivalence`` (counts: ``n``, ``first_n``, ``second_n``; ``tost_low``
+        and ``tost_high`` are the limits of the 1 − 2 alpha interval).
     """
     settings: Mapping[str, Any] = data.settings.get("equivalence") or {}
     asked: list[Asked] = []
