@@ -12,6 +12,8 @@ from tests.references import load_reference
 from attachment_outcomes.config import load_instrument
 from attachment_outcomes.errors import ConfigError, DataError, StatisticsError
 from attachment_outcomes.flow import Flow
+from attachment_outcomes.inference.estimate import Estimate
+from attachment_outcomes.inference.half_planes import inside
 from attachment_outcomes.measures.instruments import Instrument, Scale, read_instruments, split_score
 from attachment_outcomes.measures.styles import (
     COLUMNS,
@@ -25,6 +27,7 @@ from attachment_outcomes.measures.styles import (
     rotated_dimensions,
     style_certainty,
     style_estimates,
+    style_regions,
 )
 from attachment_outcomes.study.contracts import typed
 
@@ -82,8 +85,14 @@ def test_a_scale_without_a_direction_gives_no_styles() -> None:
 
 
 def test_an_unknown_rule_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"found 'median'; allowed: midpoint, norm mean, fisher functions"):
-        find_split("median", **sides("ecr"))
+    with pytest.raises(ConfigError, match=r"found 'mean'; allowed: midpoint, norm mean, fisher functions"):
+        find_split("mean", **sides("ecr"))
+
+
+@pytest.mark.parametrize("rule", ["median", "sample median", "median split"])
+def test_a_samples_median_is_refused_with_the_reason(rule: str) -> None:
+    with pytest.raises(ConfigError, match=rf"found '{rule}'; a sample's median moves with the sample.*allowed: midpoint"):
+        find_split(rule, **sides("ecr"))
 
 
 def scores(rows: list[tuple[str, int, str, float]]) -> pd.DataFrame:
@@ -169,7 +178,66 @@ def test_certainty_at_a_cut_missing_scores_and_impossible_errors() -> None:
     with pytest.raises(StatisticsError, match=r"must be above 0"):
         style_certainty([1], [1], split=Split(MIDPOINT, 4, 4), sem_anxiety=0, sem_avoidance=1)
     with pytest.raises(StatisticsError, match=r"has no cuts"):
-        style_certainty([1], [1], split=Split(FISHER), sem_anxiety=1, sem_avoidance=1)
+        style_certainty([1], [1], split=Split(MIDPOINT), sem_anxiety=1, sem_avoidance=1)
+    with pytest.raises(StatisticsError, match=r"correlation of errors must be between"):
+        style_certainty([1], [1], split=Split(MIDPOINT, 4, 4), sem_anxiety=1, sem_avoidance=1, error_correlation=1)
+    with pytest.raises(StatisticsError, match=r"a reference mean needs reliabilities"):
+        style_certainty([1], [1], split=Split(MIDPOINT, 4, 4), sem_anxiety=1, sem_avoidance=1, reference_mean=(3, 3))
+
+
+def test_certainty_of_all_rules_matches_r() -> None:
+    """R: pmvnorm over quadrants and, for the classification functions, over the three differences of functions."""
+    for case in load_reference("security")["certainty"]:
+        cuts = {"fisher functions": Split(FISHER), "midpoint": Split(MIDPOINT, 4, 4)}[case["rule"]]
+        kelley = {"reference_mean": tuple(case["mean"]), "reliability": tuple(case["reliability"])} if case["kelley"] else {}
+        found = style_certainty(
+            [case["anxiety"]], [case["avoidance"]], split=cuts, sem_anxiety=case["sem"][0], sem_avoidance=case["sem"][1],
+            error_correlation=case["error_correlation"], **kelley,
+        ).iloc[0]  # fmt: skip
+        case.check(found[["secure", "preoccupied", "dismissing", "fearful", "misclassified", "other_style_at_retest"]], abs=1e-8)
+
+
+def test_another_style_at_retest_is_likelier_than_misclassification_and_counts_match() -> None:
+    """200,000 draws (standard error 0.001): true scores around the observed one, and a second measurement of them."""
+    rng = np.random.default_rng(8)
+    true = np.array([4.3, 3.0]) + rng.normal(0, 0.5, (200_000, 2))
+    again = true + rng.normal(0, 0.5, (200_000, 2))
+    found = style_certainty([4.3], [3.0], split=Split(MIDPOINT, 4, 4), sem_anxiety=0.5, sem_avoidance=0.5).iloc[0]
+    for name, x in (("misclassified", true), ("other_style_at_retest", again)):
+        assert found[name] == pytest.approx(((x[:, 0] <= 4) | (x[:, 1] >= 4)).mean(), abs=0.005)
+
+
+def test_kelleys_estimate_pulls_across_the_cut() -> None:
+    """Observed 4.1, mean 2, r .8: the estimate is 3.68, error sqrt(.8) * .5 = .4472; P(high) = Phi(-.7155) = .2371."""
+    found = style_certainty(
+        [4.1], [1.0], split=Split(MIDPOINT, 4, 4), sem_anxiety=0.5, sem_avoidance=0.5, reference_mean=(2, 2), reliability=(0.8, 0.8)
+    ).iloc[0]
+    assert found["misclassified"] == pytest.approx(1 - 0.23714, abs=1e-4)
+    assert found["secure"] > 0.76
+
+
+def test_regions_of_every_rule_give_the_styles_themselves() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.uniform(1, 7, (2000, 2))
+    for split in (Split(FISHER), Split(MIDPOINT, 4, 3.5)):
+        style = attachment_styles(x[:, 0], x[:, 1], split=split)
+        for name, region in style_regions(split).items():
+            assert (inside(x, region) == (style == name)).all()
+
+
+def test_the_share_misclassified_is_told_for_the_functions_too() -> None:
+    setting = {"anxiety": "ecr.anxiety", "avoidance": "ecr.avoidance", "rule": "fisher functions"}
+    forms = read_instruments({"ecr": REGISTRY["ecr"]})
+    given = scores([("a", 0, "anxiety", 3), ("a", 0, "avoidance", 3)]).assign(instrument="ecr")
+    styles = classify(given, [setting], forms, flow=Flow())
+    sems = [
+        Estimate(analysis="reliability", estimand="standard_error_of_measurement", estimate=0.4, method="x", outcome=f"ecr.{s}",
+                 group="wave 0")
+        for s in ("anxiety", "avoidance")
+    ]  # fmt: skip
+    rows = style_estimates(styles, [setting], forms, sems)
+    assert [r.estimand for r in rows] == ["expected_misclassified", "expected_other_style_at_retest"]
+    assert 0 < rows[0].estimate < rows[1].estimate < 1
 
 
 def test_rotated_dimensions_by_hand() -> None:

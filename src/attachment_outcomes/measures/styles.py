@@ -1,14 +1,18 @@
 """Which of four attachment styles do two dimensions point to, and how sure is that?
 
-The dimensions are preferred. Splitting them throws information away, moves with the cut chosen, and lets people near a cut
-change style by measurement error alone; so every classification names its rule, ties are called ``boundary``, and
-:func:`style_certainty` says how often error alone would give another style.
+The dimensions are preferred. Splitting them throws information away and moves with the cut chosen. Nor does a new style show a
+new attachment: two measurements of an unchanged person often fall on different sides of a line, the more often the nearer the
+*true* score is to it; and somebody whose observed score is far from a line may be there by error and near it in truth. So every
+classification names its rule, ties are called ``boundary``, and :func:`style_certainty` says for each person how likely the true
+score belongs to another style, and how likely a second measurement without any change does.
 
 Vocabulary
 ----------
 anxiety       attachment anxiety, the model of self: higher is less secure
 avoidance     attachment avoidance, the model of others: higher is less secure
 secure        both low; preoccupied: anxiety high; dismissing: avoidance high; fearful: both high
+misclassified the true score belongs to another style than the observed one
+retest        a second measurement of somebody who did not change
 """
 
 from __future__ import annotations
@@ -20,11 +24,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from attachment_outcomes.errors import ConfigError, DataError, StatisticsError, problem
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import Estimate, not_testable
+from attachment_outcomes.inference.half_planes import region_probability
 from attachment_outcomes.measures.instruments import HIGHER_IS_WORSE, Instrument, Scale, split_score
 from attachment_outcomes.measures.occasions import group_name
 
@@ -32,6 +36,11 @@ SECURE, PREOCCUPIED, DISMISSING, FEARFUL, BOUNDARY = "secure", "preoccupied", "d
 STYLES = [SECURE, PREOCCUPIED, DISMISSING, FEARFUL]
 MIDPOINT, NORM_MEAN, FISHER = "midpoint", "norm mean", "fisher functions"
 RULES = [MIDPOINT, NORM_MEAN, FISHER]
+MEDIANS = ("median", "sample median", "median split")
+NO_MEDIAN = (
+    "a sample's median moves with the sample: half of any sample would be high on each dimension whatever their attachment, the "
+    "cut differs between occasions and studies, and a person would change style because others did."
+)
 
 # Classification functions of the ECR (Brennan, Clark & Shaver, 1998): avoidance, anxiety, constant. Copies in circulation swap
 # the two dimensions, print the constant of secure as -1.53, or round the constant of fearful to -32.3553266 or ...48.
@@ -108,7 +117,8 @@ def find_split(
     ------
     ConfigError
         If a scale's direction is not "higher is worse", if its range is unknown, if the norm is missing or belongs to another
-        range of answers, or if the classification functions are asked of another instrument or range than the ECR's own.
+        range of answers, if the classification functions are asked of another instrument or range than the ECR's own, or if the
+        rule is a sample's median.
     """
     for form, scale in (anxiety, avoidance):
         if scale.direction != HIGHER_IS_WORSE:
@@ -133,7 +143,23 @@ def find_split(
                     )
                 )
         return Split(rule)
+    if rule in MEDIANS:
+        raise ConfigError(problem("styles, key rule", f"found {rule!r}; {NO_MEDIAN}", hint=f"allowed: {', '.join(RULES)}."))
     raise ConfigError(problem("styles, key rule", f"found {rule!r}; allowed: {', '.join(RULES)}."))
+
+
+def style_regions(split: Split) -> dict[str, np.ndarray]:
+    """Return each style's half-planes over (anxiety, avoidance); see :mod:`attachment_outcomes.inference.half_planes`.
+
+    For cuts they are quadrants; by the classification functions a style is where its function is above the three others.
+    """
+    if split.rule == FISHER:
+        return {
+            style: np.array([[b - d, a - c, e - f] for other, (c, d, f) in FISHER_FUNCTIONS.items() if other != style])
+            for style, (a, b, e) in FISHER_FUNCTIONS.items()
+        }
+    signs = {SECURE: (-1, -1), PREOCCUPIED: (1, -1), DISMISSING: (-1, 1), FEARFUL: (1, 1)}
+    return {style: np.array([[s, 0.0, -s * split.anxiety], [0.0, t, -t * split.avoidance]]) for style, (s, t) in signs.items()}
 
 
 def _midpoint(form: Instrument, scale: Scale) -> float:
@@ -243,50 +269,89 @@ def no_styles() -> pd.DataFrame:
 
 
 def style_certainty(
-    anxiety: np.ndarray | pd.Series, avoidance: np.ndarray | pd.Series, *, split: Split, sem_anxiety: float, sem_avoidance: float
+    anxiety: np.ndarray | pd.Series,
+    avoidance: np.ndarray | pd.Series,
+    *,
+    split: Split,
+    sem_anxiety: float,
+    sem_avoidance: float,
+    error_correlation: float = 0.0,
+    reference_mean: tuple[float, float] | None = None,
+    reliability: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
-    r"""Probability of each style when the scores carry normal measurement error, and of being misclassified.
+    r"""Probability of each style when scores carry normal measurement error, of being misclassified, and of another style at retest.
 
-    .. math:: P(anxiety high) = \Phi\left(\frac{x - cut}{SEM}\right)
+    The true scores are taken as normal around the observed score :math:`x` with the errors' covariance E, as a confidence interval
+    is, or, with a reference mean :math:`\mu` and reliabilities r, around Kelley's estimate:
 
-    and likewise for avoidance, with independent errors, so that P(fearful) is the product of the two.
+    .. math::
+
+        \tau \sim N(x, E) \quad\text{or}\quad \tau_k \sim N\big(\mu_k + r_k(x_k - \mu_k),\; r_k SEM_k^2\big)
+
+    P(style) is the probability of the style's region: quadrants, or where its classification function is the highest.
 
     Parameters
     ----------
     anxiety, avoidance : (n,) arrays
         Scores; NaN in either gives NaN.
     split : Split
-        Cuts (not the classification functions, whose regions are no quadrants).
+        From :func:`find_split`, which refuses rules that are not valid for the instrument.
     sem_anxiety, sem_avoidance : float
         Standard errors of measurement, score points, above 0.
+    error_correlation
+        Of the two errors of one occasion, between -1 and 1; 0 unless something is known.
+    reference_mean : (anxiety, avoidance), optional
+        Mean of the population that the people come from. Scores are then pulled towards it, each dimension by itself, which is
+        right if the population is known, and moves people who are near a cut but beyond the mean across it.
+    reliability : (anxiety, avoidance), optional
+        In that population, in (0, 1); needed with ``reference_mean`` only.
 
     Returns
     -------
     DataFrame
-        ``secure, preoccupied, dismissing, fearful`` (they sum to 1) and ``misclassified``: 1 minus the probability of the style
-        assigned; NaN at a cut, where none is.
+        ``secure, preoccupied, dismissing, fearful`` (they sum to 1); ``misclassified``: the probability that the true score belongs
+        to another style than the one assigned; ``other_style_at_retest``: that a second measurement without any change would be
+        assigned another style, which is larger, for it has an error of its own. The last two are NaN at a cut, where no style is.
 
     Raises
     ------
     StatisticsError
-        If a standard error is not above 0, or the split has no cuts.
+        If a standard error is not above 0, the errors' correlation not between -1 and 1, a reliability not in (0, 1) or missing
+        with a reference mean, or the split has neither cuts nor functions.
 
-    Notes
-    -----
-    The error is put around the observed score, as a confidence interval is. Pulling scores towards a population mean first
-    (estimated true scores) would need that mean, and would move people who are near a cut but beyond the mean across it.
+    References
+    ----------
+    Kelley, T. L. (1927). Interpretation of educational measurements. World Book.
     """
     if not (sem_anxiety > 0 and sem_avoidance > 0):
         raise StatisticsError("style_certainty: standard errors of measurement must be above 0")
-    if math.isnan(split.anxiety) or math.isnan(split.avoidance):
+    if not -1 < error_correlation < 1:
+        raise StatisticsError("style_certainty: the correlation of errors must be between -1 and 1")
+    if split.rule != FISHER and (math.isnan(split.anxiety) or math.isnan(split.avoidance)):
         raise StatisticsError(f"style_certainty: the rule {split.rule!r} has no cuts")
-    x, y = np.asarray(anxiety, dtype=float), np.asarray(avoidance, dtype=float)
-    p, q = norm.cdf((x - split.anxiety) / sem_anxiety), norm.cdf((y - split.avoidance) / sem_avoidance)
-    found = pd.DataFrame({SECURE: (1 - p) * (1 - q), PREOCCUPIED: p * (1 - q), DISMISSING: (1 - p) * q, FEARFUL: p * q})
-    found.loc[np.isnan(x) | np.isnan(y)] = math.nan
-    style = attachment_styles(x, y, split=split)
-    own = np.select([style == s for s in STYLES], [found[s].to_numpy() for s in STYLES], default=math.nan)
-    return found.assign(misclassified=1 - own)
+    if reference_mean is not None and (reliability is None or not all(0 < r < 1 for r in reliability)):
+        raise StatisticsError("style_certainty: a reference mean needs reliabilities between 0 and 1")
+    x = np.column_stack([np.asarray(anxiety, dtype=float), np.asarray(avoidance, dtype=float)])
+    known = ~np.isnan(x).any(axis=1)
+    sem = np.array([sem_anxiety, sem_avoidance])
+    mixing = np.array([[1.0, error_correlation], [error_correlation, 1.0]])
+    error = np.outer(sem, sem) * mixing
+    middle, spread = x[known], error
+    if reference_mean is not None:
+        pull = np.asarray(reliability, dtype=float)
+        middle = np.asarray(reference_mean) + pull * (middle - np.asarray(reference_mean))
+        spread = np.outer(np.sqrt(pull) * sem, np.sqrt(pull) * sem) * mixing
+    regions = style_regions(split)
+    found = pd.DataFrame({s: np.full(len(x), math.nan) for s in STYLES})
+    again = found.copy()
+    for style in STYLES:
+        found.loc[known, style] = region_probability(middle, spread, regions[style])
+        again.loc[known, style] = region_probability(middle, spread + error, regions[style])
+    assigned = attachment_styles(x[:, 0], x[:, 1], split=split)
+    own, same = (
+        np.select([assigned == s for s in STYLES], [f[s].to_numpy() for s in STYLES], default=math.nan) for f in (found, again)
+    )
+    return found.assign(misclassified=1 - own, other_style_at_retest=1 - same)
 
 
 def rotated_dimensions(
@@ -336,8 +401,9 @@ def style_estimates(
 ) -> list[Estimate]:
     """Return, per classification, rater and first occasion, the share that measurement error alone would put elsewhere.
 
-    The standard errors of measurement are those that this sample's answers gave (``reliability``); without them, or for the
-    classification functions, the row says that it is not testable.
+    ``expected_misclassified`` is the mean probability that a true score belongs to another style than the observed one,
+    ``expected_other_style_at_retest`` that a second measurement without any change would give another style. The standard errors
+    of measurement are those that this sample's answers gave (``reliability``); without them the row says that it is not testable.
     """
     rows: list[Estimate] = []
     sems = {(r.outcome, r.group): r.estimate for r in reliability if r.estimand == "standard_error_of_measurement"}
@@ -350,23 +416,28 @@ def style_estimates(
         for values, frame in mine.groupby(["wave", "session_number", "rater"], dropna=False, sort=True):
             group = group_name(values[0], values[1], str(values[2]))
             errors = [sems.get((str(setting[k]), group), math.nan) for k in ("anxiety", "avoidance")]
-            if split.rule != FISHER and all(e > 0 for e in errors):
-                rows.append(_expected_misclassified(frame, split, errors, name=name, group=group))
+            if all(e > 0 for e in errors):
+                rows += _expected_misclassified(frame, split, errors, name=name, group=group)
                 done += 1
         if not done:
-            why = "the classification functions have no cuts" if split.rule == FISHER else "the items were not given"
+            why = "the items were not given"
             rows.append(not_testable(ANALYSIS, f"{name}: share misclassified by measurement error: {why}", outcome=name))
     return rows
 
 
-def _expected_misclassified(frame: pd.DataFrame, split: Split, errors: Sequence[float], *, name: str, group: str) -> Estimate:
+def _expected_misclassified(frame: pd.DataFrame, split: Split, errors: Sequence[float], *, name: str, group: str) -> list[Estimate]:
     found = style_certainty(frame["anxiety"], frame["avoidance"], split=split, sem_anxiety=errors[0], sem_avoidance=errors[1])
     known = found["misclassified"].notna().to_numpy()
-    share = found.loc[known, "misclassified"]
     people = int(frame.loc[known, "person_id"].nunique())
-    return Estimate(
-        analysis=ANALYSIS, estimand="expected_misclassified", estimate=float(share.mean()) if len(share) else math.nan,
-        method="normal measurement error around the observed scores", outcome=name, group=group, definition=split.rule,
-        n=len(share), n_clusters=people, unit="proportion", direction="lower is better",
-        note="dimensions are preferred to styles; measurement error alone puts this share into another style",
-    )  # fmt: skip
+    return [
+        Estimate(
+            analysis=ANALYSIS, estimand=f"expected_{column}", estimate=float(found.loc[known, column].mean()),
+            method="normal measurement error around the observed scores", outcome=name, group=group, definition=split.rule,
+            n=int(known.sum()), n_clusters=people, unit="proportion", direction="lower is better",
+            note=f"dimensions are preferred to styles; {told}",
+        )
+        for column, told in (
+            ("misclassified", "measurement error alone puts this share into another style"),
+            ("other_style_at_retest", "this share would be given another style if measured again without any change"),
+        )
+    ]  # fmt: skip
