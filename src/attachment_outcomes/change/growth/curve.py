@@ -226,7 +226,7 @@ def _estimates(found: Course, common: dict[str, Any], *, time_unit: str, directi
 def effect_row(d: Effect, names: Mapping[str, Any], direction: str, method: str, note: str) -> Estimate:
     """Return a standardised change as a row."""
     return Estimate(
-        **names, estimate=d.estimate, std_error=d.std_error, ci_low=d.ci_low, ci_high=d.ci_high, p_value=d.p_value, unit="SD",
+        **names, estimate=d.estimate, std_error=d.std_error, ci_low=d.ci_low, ci_high=d.ci_high, p_value=d.p_value, unit="SD units",
         direction=direction, method=f"{d.method}; {method}", note=note,
     )  # fmt: skip
 
@@ -234,7 +234,8 @@ def effect_row(d: Effect, names: Mapping[str, Any], direction: str, method: str,
 def _curve(found: Course, seen: pd.DataFrame, outcome: str, primary: bool) -> pd.DataFrame:
     fit, form = found.fit, found.shape
     times = seen["time"].to_numpy(dtype=float)
-    between = np.setdiff1d(np.linspace(times.min(), times.max(), GRID), times)
+    knots = [k for k in form.knots if times.min() < k < times.max()]  # so that a bend is where it belongs
+    between = np.setdiff1d([*np.linspace(times.min(), times.max(), GRID), *knots], times)
     whole = np.concatenate([times, between])
     blank = np.full(len(between), np.nan)
     curve = fit.predict(pd.DataFrame(form.values(whole), columns=list(form.columns)))
