@@ -14,7 +14,6 @@ excess                   earned security minus that share: the estimand
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -56,7 +55,6 @@ DEFINITIONS = [CROSSING, RELIABLE, SUSTAINED]
 COMPLETE, WEIGHTED, WORST, BEST = "complete cases", "weighted for drop-out", "worst case of drop-out", "best case of drop-out"
 DROPOUT = [COMPLETE, WEIGHTED, WORST, BEST]
 SCREENED = "chosen by observed scores"  # what a row is called whose expectation rests on a reference population
-Dropout = Literal["complete cases", "weighted for drop-out", "worst case of drop-out", "best case of drop-out"]
 CAVEAT = "crossing the boundary is not by itself a change of attachment: read it beside the share expected without change"
 OWN_MOMENTS = (
     "assumes normal scores, the given reliabilities at every occasion, and people chosen, if at all, by what they truly are: true "
@@ -101,7 +99,7 @@ def earned_security(
     clusters: ArrayLike | None = None,
     definition: str = CROSSING,
     which: Which = "crossed",
-    dropout: Dropout = "complete cases",
+    dropout: str = COMPLETE,
     covariates: ArrayLike | None = None,
     reference: Reference | None = None,
     error_correlation: float = 0.0,
@@ -193,7 +191,7 @@ def earned_security(
     if definition == RELIABLE:
         if x is None or y is None or reliability is None or planes is None:
             return [_untestable(f"{RELIABLE}: needs scores at both occasions, reliabilities and known bounds", outcome, label)]
-        seen &= ~np.isnan(y).any(axis=1)
+        seen = seen & ~np.isnan(y).any(axis=1)
         pairs = seen & first.notna().to_numpy() & ~np.isnan(x).any(axis=1)
         if pairs.sum() < 3:
             return [_untestable(f"{RELIABLE}: {int(pairs.sum())} people with both scores; three are needed", outcome, label)]
