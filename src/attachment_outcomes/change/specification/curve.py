@@ -34,7 +34,8 @@ from attachment_outcomes.change.specification.choices import (
     uses_reliability,
 )
 from attachment_outcomes.change.specification.expected import expected_shares
-from attachment_outcomes.change.specification.handlings import COMPLETE, HANDLINGS, Handled, Handling, situation_of
+from attachment_outcomes.change.specification.handlings import COMPLETE, HANDLINGS
+from attachment_outcomes.change.specification.situation import Handled, Handling, situation_of
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.individual_change.definitions import DEFAULT_METHOD, Definition

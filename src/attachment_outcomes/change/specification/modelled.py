@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attachment_outcomes.change.specification.handlings import Handled, Situation
+from attachment_outcomes.change.specification.situation import Handled, Situation
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.multiple_imputation import impute
 from attachment_outcomes.inference.weighting import seen_weights

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from attachment_outcomes.change.specification.handlings import BOUND
+from attachment_outcomes.change.specification.situation import BOUND
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.proportions import as_numbers
 
