@@ -25,8 +25,8 @@ from scipy.stats import t as student
 
 from attachment_outcomes.change.occasions import pairs
 from attachment_outcomes.change.specification.choices import Occasions
-from attachment_outcomes.change.specification.situation import BOUND, Handling, situation_of
 from attachment_outcomes.change.specification.kernels import Influence, standardised
+from attachment_outcomes.change.specification.situation import BOUND, Handling, situation_of
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.proportions import check_generator, cluster_codes
