@@ -3,8 +3,8 @@ r"""How much did the thing itself change, once error of measurement is taken off
 .. math:: y_{1i} = \nu_i + \lambda_i\eta + e_{1i}, \quad y_{2i} = \nu_i + \lambda_i(\eta + \Delta) + e_{2i}, \quad
    \mathrm{cov}(e_{1i}, e_{2i}) = \theta_{12i}
 
-with the factor :math:`\eta` of the first wave (mean 0, variance 1) and the latent change :math:`\Delta`. Loadings and intercepts are
-the same at both waves (scalar invariance), or a change could not be told from a change of meaning.
+with the factor :math:`\eta` of the first wave (mean 0, variance 1) and the latent change :math:`\Delta`. Loadings and intercepts
+are the same at both waves (scalar invariance), or a change could not be told from a change of meaning.
 
 Vocabulary
 ----------
@@ -48,7 +48,8 @@ TABLES: dict[str, dict[str, str]] = {
         "outcome": "str", "baseline_mean": "float64", "baseline_true_sd": "float64", "baseline_observed_sd": "float64",
         "mean_change": "float64", "true_change_sd": "float64", "observed_change_sd": "float64", "true_correlation": "float64",
         "observed_correlation": "float64", "true_slope": "float64", "observed_slope": "float64", "true_variance": "float64",
-        "error_variance": "float64", "reliability": "float64", "cfi": "float64", "rmsea": "float64", "n": "int64", "n_both": "int64",
+        "error_variance": "float64", "reliability": "float64", "cfi": "float64", "rmsea": "float64", "n": "int64",
+        "n_both": "int64",
     }
 }  # fmt: skip
 
@@ -159,12 +160,16 @@ def latent_change(
     .. [1] McArdle, J. J. (2009). Annual Review of Psychology, 60, 577-605. doi:10.1146/annurev.psych.60.110707.163612
     """
     if first.shape != second.shape or first.ndim != 2:
-        raise StatisticsError(f"latent change: found shapes {first.shape} and {second.shape}; the same people and items are needed twice")
+        raise StatisticsError(
+            f"latent change: found shapes {first.shape} and {second.shape}; the same people and items are needed twice"
+        )
     k = first.shape[1]
     model = change_model(k)
     both = int((~np.isnan(first).all(axis=1) & ~np.isnan(second).all(axis=1)).sum())
     if both <= len(model.parameters):
-        raise StatisticsError(f"{both} people answered at both waves; the model has {len(model.parameters)} parameters and needs more")
+        raise StatisticsError(
+            f"{both} people answered at both waves; the model has {len(model.parameters)} parameters and needs more"
+        )
     weights = np.full(k, 1 / k) if points is None else np.array([points[i] for i in range(k)], dtype=float)
     moments = moments_of(np.hstack([first, second]))
     fit = fit_structure(model, moments, start={"variance": 0.5, "covariance": -0.2})
@@ -233,9 +238,7 @@ def _same_meaning(k: int, moments: Moments, scalar: Fit, rule: Rule) -> bool:
     """Tell whether equal intercepts and loadings are borne out: the model fits, and loses little against free intercepts."""
     metric = fit_indices(fit_structure(longitudinal_model(k, METRIC), moments))
     lost, gained = metric.cfi - scalar.cfi, scalar.rmsea - metric.rmsea
-    return bool(
-        lost <= rule.loss_of_cfi and gained <= rule.gain_of_rmsea and metric.cfi >= rule.cfi and metric.rmsea <= rule.rmsea
-    )
+    return bool(lost <= rule.loss_of_cfi and gained <= rule.gain_of_rmsea and metric.cfi >= rule.cfi and metric.rmsea <= rule.rmsea)
 
 
 def analyse(data: ChangeData) -> Part:
@@ -326,7 +329,10 @@ def _rows(found: LatentChange, outcome: str, form: Instrument, scale: str, prima
             "latent_change_on_baseline", found.slope, "points of change a point at baseline", "",
             f"observed scores, with regression to the mean: {found.observed_slope:.3f}",
         ),
-        ("latent_correlation_of_change_and_baseline", found.correlation, "r", "", f"observed scores: {found.observed_correlation:.3f}"),
+        (
+            "latent_correlation_of_change_and_baseline", found.correlation, "r", "",
+            f"observed scores: {found.observed_correlation:.3f}",
+        ),
         (
             "reliability_of_change", found.reliability, "proportion", "higher is better",
             f"of the variance of observed change, {1 - found.reliability.estimate:.0%} is error of measurement",

@@ -173,7 +173,9 @@ def invariance(first: np.ndarray, second: np.ndarray, *, rule: Rule | None = Non
     """
     rule = rule or Rule()
     if first.shape != second.shape or first.ndim != 2:
-        raise StatisticsError(f"invariance: found shapes {first.shape} and {second.shape}; the same people and items are needed twice")
+        raise StatisticsError(
+            f"invariance: found shapes {first.shape} and {second.shape}; the same people and items are needed twice"
+        )
     k = first.shape[1]
     both = int((~np.isnan(first).all(axis=1) & ~np.isnan(second).all(axis=1)).sum())
     needed = len(longitudinal_model(k, CONFIGURAL).parameters)
@@ -295,11 +297,13 @@ def _rows(found: Invariance, pair: Repeated, outcome: str, form: Instrument, ci_
                 **base, estimand="chi_square", estimate=fit.chi_square, p_value=fit.p_value, unit="chi-square",
                 note=f"{fit.df} degrees of freedom; {k} items{tail}",
             ),
-            Estimate(**base, estimand="cfi", estimate=fit.cfi, unit="CFI", direction="higher is better", note=f"{level.name} {verdict}"),
+            Estimate(
+                **base, estimand="cfi", estimate=fit.cfi, unit="CFI", direction="higher is better", note=f"{level.name} {verdict}"
+            ),
             Estimate(**base, estimand="tli", estimate=fit.tli, unit="TLI", direction="higher is better"),
             Estimate(
-                **{**base, "ci_level": RMSEA_LEVEL}, estimand="rmsea", estimate=fit.rmsea, ci_low=fit.rmsea_low, ci_high=fit.rmsea_high,
-                unit="RMSEA", direction="lower is better", note="interval of 90 % by custom",
+                **{**base, "ci_level": RMSEA_LEVEL}, estimand="rmsea", estimate=fit.rmsea, ci_low=fit.rmsea_low,
+                ci_high=fit.rmsea_high, unit="RMSEA", direction="lower is better", note="interval of 90 % by custom",
             ),
             Estimate(**base, estimand="srmr", estimate=fit.srmr, unit="SRMR", direction="lower is better"),
         ]  # fmt: skip
@@ -313,8 +317,8 @@ def _rows(found: Invariance, pair: Repeated, outcome: str, form: Instrument, ci_
                 ),
             ]  # fmt: skip
     told = (
-        f"rule stated beforehand: configural CFI >= {rule.cfi:g} and RMSEA <= {rule.rmsea:g}; then loss of CFI <= {rule.loss_of_cfi:g} "
-        f"and gain of RMSEA <= {rule.gain_of_rmsea:g}"
+        f"rule stated beforehand: configural CFI >= {rule.cfi:g} and RMSEA <= {rule.rmsea:g}; then loss of "
+        f"CFI <= {rule.loss_of_cfi:g} and gain of RMSEA <= {rule.gain_of_rmsea:g}"
     )
     rows.append(
         Estimate(

@@ -23,6 +23,7 @@ from attachment_outcomes.measures.scoring import ItemMatrix
 METHOD = "McDonald's omega total of one factor, maximum likelihood with missing answers, robust delta interval of ln(1 - omega)"
 LEAST_ITEMS = 3  # with two items one factor is not identified
 
+
 @dataclass(frozen=True)
 class Omega:
     """Omega total with its interval; ``n`` questionnaires with any answer to the ``k`` items, ``n_complete`` with all.
@@ -41,6 +42,7 @@ class Omega:
     rmsea: float
     proper: bool
 
+
 def one_factor(k: int) -> Structure:
     """Return the model of k items with one factor of variance 1."""
     return structure(
@@ -50,6 +52,7 @@ def one_factor(k: int) -> Structure:
         factor_means=[0],
         uniqueness=diagonal([f"uniqueness {i}" for i in range(k)]),
     )
+
 
 def omega_total(answers: np.ndarray | pd.DataFrame, *, ci_level: float = CI_LEVEL) -> Omega:
     r"""McDonald's omega total of keyed answers, from a model of one factor.
@@ -96,9 +99,11 @@ def omega_total(answers: np.ndarray | pd.DataFrame, *, ci_level: float = CI_LEVE
     complete = int((~np.isnan(values)).all(axis=1).sum())
     return Omega(found, error, low, high, fit.n, complete, k, indices.cfi, indices.rmsea, fit.proper)
 
+
 def _omega(parameters: Mapping[str, float]) -> float:
     common = sum(v for name, v in parameters.items() if name.startswith("loading")) ** 2
     return common / (common + sum(v for name, v in parameters.items() if name.startswith("uniqueness")))
+
 
 def omega_estimates(
     matrices: Mapping[str, ItemMatrix], instruments: Mapping[str, Instrument], *, ci_level: float = CI_LEVEL
@@ -124,7 +129,8 @@ def omega_estimates(
             continue
         answered = ~np.isnan(part.keyed).all(axis=1)
         people = part.people[answered].nunique()
-        note = f"{found.k} items; {found.n_complete} of {found.n} questionnaires complete; one factor: CFI {found.cfi:.3f}, RMSEA {found.rmsea:.3f}"
+        note = f"{found.k} items; {found.n_complete} of {found.n} questionnaires complete"
+        note += f"; one factor: CFI {found.cfi:.3f}, RMSEA {found.rmsea:.3f}"
         note += "" if found.proper else "; a uniqueness is not above 0"
         rows.append(
             Estimate(
@@ -134,5 +140,3 @@ def omega_estimates(
             )
         )  # fmt: skip
     return rows
-
-__all__ = ["FactorFit", "Omega", "omega_estimates", "omega_total", "one_factor"]

@@ -102,7 +102,12 @@ def mean_squares(ratings: np.ndarray | pd.DataFrame) -> MeanSquares:
     rest = centred - rows[:, None] - columns
     within = float(((centred - rows[:, None]) ** 2).sum()) / (n * (k - 1))
     return MeanSquares(
-        k * float(rows @ rows) / (n - 1), within, n * float(columns @ columns) / (k - 1), float((rest**2).sum()) / ((n - 1) * (k - 1)), n, k
+        k * float(rows @ rows) / (n - 1),
+        within,
+        n * float(columns @ columns) / (k - 1),
+        float((rest**2).sum()) / ((n - 1) * (k - 1)),
+        n,
+        k,
     )
 
 
@@ -150,8 +155,10 @@ def intraclass_correlations(ratings: np.ndarray | pd.DataFrame, *, ci_level: flo
         ratio = ms.people / rest
         low, high = ratio / f.ppf(1 - tail, n - 1, df2), ratio * f.ppf(1 - tail, df2, n - 1)
         p = float(f.sf(ratio, n - 1, df2))
-        out[f"ICC({name},1)"] = Icc(*((float(v) - 1) / (float(v) + k - 1) for v in (ratio, low, high)), ratio, n - 1, df2, p)
-        out[f"ICC({name},k)"] = Icc(*(1 - 1 / float(v) for v in (ratio, low, high)), ratio, n - 1, df2, p)
+        at, start, end = ((float(v) - 1) / (float(v) + k - 1) for v in (ratio, low, high))
+        out[f"ICC({name},1)"] = Icc(at, start, end, ratio, n - 1, df2, p)
+        at, start, end = (1 - 1 / float(v) for v in (ratio, low, high))
+        out[f"ICC({name},k)"] = Icc(at, start, end, ratio, n - 1, df2, p)
     single = (ms.people - ms.error) / (ms.people + (k - 1) * ms.error + k * (ms.occasions - ms.error) / n)
     ratio, df2 = ms.people / ms.error, (n - 1) * (k - 1)
     # Satterthwaite's degrees of freedom of the error that agreement counts.
@@ -163,7 +170,8 @@ def intraclass_correlations(ratings: np.ndarray | pd.DataFrame, *, ci_level: flo
     high = n * (lower * ms.people - ms.error) / (spread + n * lower * ms.people)
     p = float(f.sf(ratio, n - 1, df2))
     out["ICC(A,1)"] = Icc(single, low, high, ratio, n - 1, df2, p)
-    out["ICC(A,k)"] = Icc(*(k * x / (1 + (k - 1) * x) for x in (single, low, high)), ratio, n - 1, df2, p)
+    at, start, end = (k * x / (1 + (k - 1) * x) for x in (single, low, high))
+    out["ICC(A,k)"] = Icc(at, start, end, ratio, n - 1, df2, p)
     return {name: out[name] for name in ("ICC(1,1)", "ICC(A,1)", "ICC(C,1)", "ICC(1,k)", "ICC(A,k)", "ICC(C,k)")}
 
 
@@ -257,14 +265,18 @@ def stability_estimates(
             raise ConfigError(
                 problem(
                     f"measures.stability, {name}",
-                    f"found waves {one} and {two}, reason {str(setting.get('reason', ''))!r}; the second wave comes after the first, "
-                    "and a reason says why nobody is expected to change between them.",
+                    f"found waves {one} and {two}, reason {str(setting.get('reason', ''))!r}; the second wave comes "
+                    "after the first, and a reason says why nobody is expected to change between them.",
                 )
             )
         direction = split_score(name, instruments)[1].estimate_direction
         pairs, treated = _pairs(scores, name, str(setting.get("rater", SELF)), one, two, waves, treatments)
         flow.add(
-            f"stability, {name}: stable from wave {one} to {two}", len(pairs) + treated, len(pairs), "treated in between", unit="people"
+            f"stability, {name}: stable from wave {one} to {two}",
+            len(pairs) + treated,
+            len(pairs),
+            "treated in between",
+            unit="people",
         )
         try:
             found = retest(pairs[one].to_numpy(dtype=float), pairs[two].to_numpy(dtype=float), ci_level=ci_level)
@@ -305,7 +317,14 @@ def _pairs(
 
 
 def _rows(found: Retest, outcome: str, group: str, direction: str, note: str, ci_level: float) -> list[Estimate]:
-    base: dict[str, Any] = {"analysis": ANALYSIS, "outcome": outcome, "group": group, "ci_level": ci_level, "n": found.n, "note": note}
+    base: dict[str, Any] = {
+        "analysis": ANALYSIS,
+        "outcome": outcome,
+        "group": group,
+        "ci_level": ci_level,
+        "n": found.n,
+        "note": note,
+    }
     r = found.correlation
     rows = [
         Estimate(
@@ -317,8 +336,9 @@ def _rows(found: Retest, outcome: str, group: str, direction: str, note: str, ci
         one = found.icc[name]
         rows.append(
             Estimate(
-                **base, estimand="icc", definition=definition, primary=definition == "agreement", estimate=one.icc, ci_low=one.ci_low,
-                ci_high=one.ci_high, p_value=one.p_value, unit="ICC", direction="higher is better", method=f"{name}, two-way, F interval",
+                **base, estimand="icc", definition=definition, primary=definition == "agreement", estimate=one.icc,
+                ci_low=one.ci_low, ci_high=one.ci_high, p_value=one.p_value, unit="ICC", direction="higher is better",
+                method=f"{name}, two-way, F interval",
             )
         )  # fmt: skip
     points: dict[str, Any] = {"unit": "score points"}
@@ -344,6 +364,9 @@ def _rows(found: Retest, outcome: str, group: str, direction: str, note: str, ci
             **base, **points, estimand="smallest_detectable_change_of_the_mean", estimate=found.sdc_group,
             direction="lower is better", method="smallest detectable change over the root of n",
         ),
-        Estimate(**base, **points, estimand="mean_retest_difference", estimate=found.mean_change, direction=direction, method="mean of differences"),
+        Estimate(
+            **base, **points, estimand="mean_retest_difference", estimate=found.mean_change, direction=direction,
+            method="mean of differences",
+        ),
     ]  # fmt: skip
     return rows

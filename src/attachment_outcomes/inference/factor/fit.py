@@ -116,7 +116,7 @@ class FactorFit:
         information: Information | None = None,
         clusters: Sequence[Hashable] | pd.Series | None = None,
     ) -> Numbers:
-        r"""Sampling covariances of the estimates (q × q).
+        r"""Return the sampling covariances of the estimates (q × q).
 
         Parameters
         ----------
@@ -149,9 +149,7 @@ class FactorFit:
             factor = count / (count - 1)
         return bread @ (scores.T @ scores) @ bread * factor
 
-    def derived(
-        self, function: Callable[[Mapping[str, float]], float], covariance: Numbers
-    ) -> tuple[float, float]:
+    def derived(self, function: Callable[[Mapping[str, float]], float], covariance: Numbers) -> tuple[float, float]:
         """Return a function of the parameters and its standard error by the delta method.
 
         Parameters
@@ -183,7 +181,9 @@ class FactorFit:
             up, down = at.copy(), at.copy()
             up[k] += step[k]
             down[k] -= step[k]
-            rows.append((_value(self.structure, self.moments, up)[1] - _value(self.structure, self.moments, down)[1]) / (2 * step[k]))
+            rows.append(
+                (_value(self.structure, self.moments, up)[1] - _value(self.structure, self.moments, down)[1]) / (2 * step[k])
+            )
         found = np.stack(rows) / 2
         return (found + found.T) / 2
 
@@ -209,9 +209,7 @@ class FactorFit:
         return out
 
 
-def fit_structure(
-    model: Structure, data: NDArray[np.float64] | Moments, *, start: Mapping[str, float] | None = None
-) -> FactorFit:
+def fit_structure(model: Structure, data: NDArray[np.float64] | Moments, *, start: Mapping[str, float] | None = None) -> FactorFit:
     """Fit a factor model by maximum likelihood.
 
     Parameters
@@ -266,16 +264,17 @@ def starting_values(model: Structure, mean: Numbers, covariance: Numbers, start:
         np.add.at(count, index[free], 1.0)
 
     lam = model.loadings
-    guess = np.zeros(lam.fixed.shape)
-    for j in range(guess.shape[1]):
+    p, m = model.shape
+    guess = np.zeros((p, m))
+    for j in range(m):
         own = np.flatnonzero((lam.index[:, j] >= 0) | (lam.fixed[:, j] != 0))
         block = covariance[np.ix_(own, own)]
         sums = np.maximum(block.sum(axis=1) - np.diag(block), 0.1 * np.diag(block))
         guess[own, j] = sums / math.sqrt(sums.sum())
     put(lam.index, guess)
     put(model.intercepts.index, mean)
-    put(model.factor_covariance.index, np.eye(guess.shape[1]))
-    put(model.factor_means.index, np.zeros(guess.shape[1]))
+    put(model.factor_covariance.index, np.eye(m))
+    put(model.factor_means.index, np.zeros(m))
     put(model.uniqueness.index, np.diag(np.diag(covariance)) / 2)
     found = total / count
     for k, name in enumerate(model.parameters):

@@ -203,4 +203,5 @@ def inverses(covariance: Numbers, seen: NDArray[np.bool_]) -> tuple[Numbers, Num
 
 def _correlation(covariance: Numbers) -> Numbers:
     sd = np.sqrt(np.diag(covariance))
-    return covariance / np.outer(sd, sd)
+    found: Numbers = covariance / np.outer(sd, sd)
+    return found

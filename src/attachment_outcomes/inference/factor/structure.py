@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,8 @@ class Block:
     def gathered(self, gradient: Numbers, n: int) -> Numbers:
         """Return the sum over the cells of each of n parameters."""
         free = self.index >= 0
-        return np.bincount(self.index[free], weights=gradient[free], minlength=n)
+        found: Numbers = np.bincount(self.index[free], weights=gradient[free], minlength=n).astype(np.float64)
+        return found
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,16 @@ def structure(
 
     Parameters
     ----------
-    loadings : p rows of m cells
-    intercepts : p cells
-    factor_covariance : m rows of m cells, symmetric
-    factor_means : m cells
-    uniqueness : p rows of p cells, symmetric
+    loadings
+        p rows of m cells.
+    intercepts
+        p cells.
+    factor_covariance
+        m rows of m cells, symmetric.
+    factor_means
+        m cells.
+    uniqueness
+        p rows of p cells, symmetric.
 
     Raises
     ------
@@ -156,10 +163,11 @@ def _block(cells: Sequence[Cell] | Sequence[Sequence[Cell]], names: dict[str, in
     table = np.array(cells, dtype=object)
     fixed, index = np.zeros(table.shape), np.full(table.shape, FIXED, dtype=np.int64)
     for at in np.ndindex(table.shape):
-        if isinstance(table[at], str):
-            index[at] = names.setdefault(table[at], len(names))
+        cell: Any = table[at]
+        if isinstance(cell, str):
+            index[at] = names.setdefault(cell, len(names))
         else:
-            fixed[at] = float(table[at])
+            fixed[at] = float(cell)
     return Block(fixed, index)
 
 
