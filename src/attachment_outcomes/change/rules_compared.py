@@ -163,7 +163,7 @@ def _codes(
         share = percentage_change(x1, x2, share=RESPONSE, minimum=float(lowest), higher_is_better=higher)
         codes = np.column_stack([codes, share["category"].cat.codes.to_numpy(dtype=np.int8)])
         names = [*names, PERCENTAGE]
-    says = (codes >= 0).any(axis=0)
+    says: list[bool] = (codes >= 0).any(axis=0).tolist()
     silent += [f"{name} gives nobody a category" for name, some in zip(names, says, strict=True) if not some]
     return codes[:, says], [name for name, some in zip(names, says, strict=True) if some], silent
 
