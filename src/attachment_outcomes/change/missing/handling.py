@@ -206,8 +206,9 @@ def by_imputation(panel: Panel, imputations: Imputations, events: dict[str, Even
         slope = share * (1 - share)
         rows.append(
             Handled(handling=IMPUTED, event=key, estimate=share, std_error=slope * found.std_error,
-                    ci_low=float(expit(found.ci_low)), ci_high=float(expit(found.ci_high)), n=pooled.n, n_clusters=pooled.n_clusters,
-                    method=f"{method}, logits", note=_joined(_monte_carlo(found, slope, ""), note, imputations.note))
+                    ci_low=float(expit(found.ci_low)), ci_high=float(expit(found.ci_high)), n=pooled.n,
+                    n_clusters=pooled.n_clusters, method=f"{method}, logits",
+                    note=_joined(_monte_carlo(found, slope, ""), note, imputations.note))
         )  # fmt: skip
     return rows
 
