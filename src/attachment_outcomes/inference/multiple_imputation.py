@@ -30,7 +30,7 @@ Numbers = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 PLACE = "multiple imputation"
-FEWEST, MOST = 20, 100  # imputations by default (White, Royston & Wood, 2011: one for each per cent of people incomplete)
+FEWEST, MOST = 20, 100  # imputations by default (White, Royston & Wood, 2011: one for each per cent of information missing)
 ITERATIONS = 100  # of the chains; they go on, up to LONGEST times as long, while they remember where they began
 LONGEST = 8
 SETTLED = 1.1  # R-hat
@@ -56,13 +56,19 @@ class Imputations:
 
 
 def default_imputations(missing: ArrayLike) -> int:
-    """Return how many imputations are enough: one for each per cent of rows with anything missing, 20 at least, 100 at most.
+    """Return how many imputations are enough: one for each per cent of people without the value, 20 at least, 100 at most.
+
+    Parameters
+    ----------
+    missing : (n,) or (n, k)
+        Whose values are missing, of those that the estimate is about; with several, anybody with one missing counts.
 
     References
     ----------
     White, I. R., Royston, P., & Wood, A. M. (2011). Statistics in Medicine, 30, 377-399, section 7.
     """
-    holes = np.atleast_2d(np.asarray(missing, dtype=bool))
+    given = np.asarray(missing, dtype=bool)
+    holes = given.reshape(len(given), -1)
     share = float(holes.any(axis=1).mean()) if len(holes) else 0.0
     return int(min(max(FEWEST, math.ceil(100 * share)), MOST))
 

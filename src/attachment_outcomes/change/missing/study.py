@@ -238,7 +238,7 @@ class _Outcome:
             self._tip(panel, imputed, definition, events)
 
     def _impute(self, panel: Panel) -> Imputations | None:
-        count = self.setting.imputations or default_imputations(np.isnan(panel.scores))
+        count = self.setting.imputations or default_imputations(panel.missing_end)
         try:
             return impute(
                 panel.scores, imputations=count, rng=self.data.rng(ANALYSIS, self.score), covariates=panel.covariates,
