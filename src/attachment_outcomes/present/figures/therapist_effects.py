@@ -47,7 +47,9 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         for ax, (outcome, which, rows) in zip(axes, shown, strict=True):
             _panel(ax, rows)
             inside = "; ".join(p for p in ("score points", score_direction(outcome, settings)) if p)
-            label = f"{AXES[which].format(unit=unit)}\n({inside})"
+            share = one(tables["estimates"], analysis="therapist_effect", estimand=SHARES[which], outcome=outcome)
+            log = share is not None and share["definition"] == "log"  # slopes are then of log time
+            label = f"{AXES[which].format(unit=f'log {unit}' if log else unit)}\n({inside})"
             ax.set(title=score_title(outcome, settings), xlabel=f"Therapists by rank (n = {len(rows)})", ylabel=label)
         named = {label: handle for ax in axes for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         place_legend(figure, list(named.values()), list(named))
