@@ -214,4 +214,7 @@ def _factor(name: str) -> str:
 
 def _refused(whole: pd.DataFrame, outcome: str, way: str) -> str:
     rows = whole[((whole["outcome"] == outcome) & (whole["clusters"] == way) & (whole["refused"] != "")).to_numpy(dtype=bool)]
-    return f"{count(len(rows))} combinations are not possible with these data and are listed with the reason" if len(rows) else ""
+    if not len(rows):
+        return ""
+    said = "1 combination is" if len(rows) == 1 else f"{count(len(rows))} combinations are"
+    return f"{said} not possible with these data and listed with the reason"

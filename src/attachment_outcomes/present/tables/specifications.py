@@ -34,7 +34,10 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     whole = tables["specifications"]
     refused = whole[(whole["refused"] != "").to_numpy(dtype=bool)]
     reasons = refused.groupby("refused", sort=True).size().sort_values(ascending=False, kind="stable")
-    told = [f"{count(n)} combinations: {str(reason).partition(' Hint:')[0].rstrip('.')}" for reason, n in reasons.items()]
+    told = [
+        f"{count(n)} combination{'s' if n != 1 else ''}: {str(reason).partition(' Hint:')[0].rstrip('.')}"
+        for reason, n in reasons.items()
+    ]
     return make_table(
         pd.DataFrame(lines),
         name="specifications",
