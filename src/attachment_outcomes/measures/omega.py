@@ -136,7 +136,7 @@ def omega_estimates(
             Estimate(
                 analysis=ANALYSIS, estimand="omega_total", estimate=found.omega, method=METHOD, outcome=part.outcome,
                 group=part.group, std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, ci_level=ci_level,
-                n=found.n, n_clusters=people, unit="omega", direction="higher is better", note=note,
+                n=found.n, n_clusters=people, unit="reliability", direction="higher is better", note=note,
             )
         )  # fmt: skip
     return rows

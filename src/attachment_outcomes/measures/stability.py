@@ -337,7 +337,7 @@ def _rows(found: Retest, outcome: str, group: str, direction: str, note: str, ci
         rows.append(
             Estimate(
                 **base, estimand="icc", definition=definition, primary=definition == "agreement", estimate=one.icc,
-                ci_low=one.ci_low, ci_high=one.ci_high, p_value=one.p_value, unit="ICC", direction="higher is better",
+                ci_low=one.ci_low, ci_high=one.ci_high, p_value=one.p_value, unit="reliability", direction="higher is better",
                 method=f"{name}, two-way, F interval",
             )
         )  # fmt: skip

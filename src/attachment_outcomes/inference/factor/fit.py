@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.stats import chi2
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.factor.moments import Moments, inverses, moments_of
@@ -34,6 +34,7 @@ TOLERANCE = 1e-9  # squared length of the last step, in standard errors of the p
 NEARLY = 1e-4  # the same, where the likelihood no longer falls for rounding
 REFRESH = 25  # steps after which the information is taken anew
 DIFFERENCE = 1e-5  # step of numerical derivatives, in standard errors of a parameter
+CURVATURE = 1e-4  # the same, of second derivatives of the likelihood
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class FactorFit:
     def _observed(self) -> Numbers:
         """Return half the second derivatives of -2 log likelihood, from differences of its gradient."""
         at = self.parameters
-        step = 1e-4 / np.sqrt(np.diag(self._expected()) / self.n) / math.sqrt(self.n)
+        step = CURVATURE / np.sqrt(np.diag(self._expected()))
         rows = []
         for k in range(len(at)):
             up, down = at.copy(), at.copy()
@@ -330,9 +331,3 @@ def _inverse(information: Numbers) -> Numbers:
     if np.linalg.cond(unit) > 1e13:
         raise StatisticsError("factor model: the model is not identified by these data")
     return np.asarray(np.linalg.inv(unit) / np.outer(scale, scale))
-
-
-def wald_interval(estimate: float, std_error: float, ci_level: float) -> tuple[float, float]:
-    """Return the normal interval."""
-    half = float(norm.ppf((1 + ci_level) / 2)) * std_error
-    return estimate - half, estimate + half

@@ -24,6 +24,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     for row in means:
         spread = one(estimates, analysis="descriptives", estimand="sd", outcome=row["outcome"], group=row["group"])
         alpha = one(estimates, analysis="reliability", estimand="cronbach_alpha", outcome=row["outcome"], group=row["group"])
+        omega = one(estimates, analysis="reliability", estimand="omega_total", outcome=row["outcome"], group=row["group"])
         lines.append(
             {
                 "score": outcome_title(str(row["outcome"]), settings),
@@ -32,6 +33,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
                 "M": SUPPRESSED if SUPPRESSED in str(row["note"]) else number(row["estimate"]),
                 "SD": number(spread["estimate"]) if spread is not None else "",
                 f"alpha [{level_text(settings)} CI]": with_interval(alpha) if alpha is not None else "",
+                f"omega [{level_text(settings)} CI]": with_interval(omega) if omega is not None else "",
             }
         )
     frame = pd.DataFrame(lines)
@@ -41,7 +43,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         title="Reliability and distribution of the scores",
         group="score" if lines else None,
         notes=[
-            "M and SD in score points; alpha is estimated where item responses are there",
+            "M and SD in score points; alpha and omega (total, of one factor) are estimated where item responses are there",
             "Of scores taken at every session the first and the last session are shown",
             "; ".join(full),
         ],
