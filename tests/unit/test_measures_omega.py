@@ -37,7 +37,7 @@ def test_omega_and_its_robust_error_are_lavaans(reference: Reference, case: str,
 @pytest.mark.parametrize(("case", "name"), [("complete", "answers"), ("incomplete", "incomplete")])
 def test_errors_of_normal_answers_are_lavaans(reference: Reference, case: str, name: str) -> None:
     fit = fit_structure(one_factor(4), table(reference[name]))
-    _, error = fit.derived(_omega, fit.covariance_of_estimates())
+    _, error = fit.derived(_omega, fit.covariance_of_estimates())["omega"]
     reference["omega"][case].check({"se": error}, rel=1e-5)
 
 

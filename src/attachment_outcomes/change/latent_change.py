@@ -55,6 +55,21 @@ TABLES: dict[str, dict[str, str]] = {
 
 
 @dataclass(frozen=True)
+class Scale:
+    """The scale on which an interval is symmetric: there, the slope of the way there, and back."""
+
+    to: Callable[[float], float]
+    slope: Callable[[float], float]
+    back: Callable[[float], float]
+
+
+PLAIN = Scale(lambda v: v, lambda _: 1.0, lambda v: v)
+LOG = Scale(math.log, lambda v: 1 / v, math.exp)
+FISHER = Scale(math.atanh, lambda v: 1 / (1 - v**2), math.tanh)
+COMPLEMENT = Scale(lambda v: math.log1p(-v), lambda v: 1 / (1 - v), lambda v: -math.expm1(v))
+
+
+@dataclass(frozen=True)
 class Quantity:
     """An estimate with its standard error and interval."""
 
@@ -181,21 +196,21 @@ def latent_change(
     tail = (1 + ci_level) / 2
     z = float(student.ppf(tail, groups - 1) if clusters is not None else norm.ppf(tail))
 
-    def quantity(
-        name: str, scale: Callable[[float], float] = lambda v: v, back: Callable[[float], float] = lambda v: v
-    ) -> Quantity:
-        value, error = fit.derived(lambda p: _read(p, weights)[name], covariance)
-        moved, moved_error = fit.derived(lambda p: scale(_read(p, weights)[name]), covariance)
-        ends = sorted((back(moved - z * moved_error), back(moved + z * moved_error)))
-        return Quantity(value, error, *ends)
+    read = fit.derived(lambda p: _read(p, weights), covariance)
 
-    now = _read(dict(fit.estimates), weights)
+    def quantity(name: str, scale: Scale = PLAIN) -> Quantity:
+        value, error = read[name]
+        middle, half = scale.to(value), z * error * scale.slope(value)
+        low, high = sorted((scale.back(middle - half), scale.back(middle + half)))
+        return Quantity(value, error, low, high)
+
+    now = {name: value for name, (value, _) in read.items()}
     indices = fit_indices(fit)
     return LatentChange(
-        mean=quantity("mean"), sd=quantity("sd", math.log, math.exp), mean_in_sds=quantity("mean_in_sds"),
-        variance_in_sds=quantity("variance_in_sds", math.log, math.exp), slope=quantity("slope"),
-        correlation=quantity("correlation", math.atanh, math.tanh),
-        reliability=quantity("reliability", lambda v: math.log1p(-v), lambda v: -math.expm1(v)),
+        mean=quantity("mean"), sd=quantity("sd", LOG), mean_in_sds=quantity("mean_in_sds"),
+        variance_in_sds=quantity("variance_in_sds", LOG), slope=quantity("slope"),
+        correlation=quantity("correlation", FISHER),
+        reliability=quantity("reliability", COMPLEMENT),
         baseline_mean=now["baseline_mean"], baseline_true_variance=now["true_first"], baseline_error_variance=now["error_first"],
         true_variance=now["true_change"], error_variance=now["error_change"], observed_slope=now["observed_slope"],
         observed_correlation=now["observed_correlation"], fit=indices, model=fit, n_both=both, n_clusters=groups,

@@ -92,7 +92,7 @@ def omega_total(answers: np.ndarray | pd.DataFrame, *, ci_level: float = CI_LEVE
     fit = fit_structure(one_factor(k), moments_of(values))
     if not fit.converged:
         raise StatisticsError("omega: the search for the one-factor model did not end")
-    found, error = fit.derived(_omega, fit.covariance_of_estimates(errors="robust"))
+    found, error = fit.derived(_omega, fit.covariance_of_estimates(errors="robust"))["omega"]
     half = float(norm.ppf((1 + ci_level) / 2)) * error / (1 - found) if found < 1 else math.nan
     low, high = (1 - (1 - found) * math.exp(s * half) for s in (1, -1))
     indices = fit_indices(fit)
@@ -100,9 +100,9 @@ def omega_total(answers: np.ndarray | pd.DataFrame, *, ci_level: float = CI_LEVE
     return Omega(found, error, low, high, fit.n, complete, k, indices.cfi, indices.rmsea, fit.proper)
 
 
-def _omega(parameters: Mapping[str, float]) -> float:
+def _omega(parameters: Mapping[str, float]) -> dict[str, float]:
     common = sum(v for name, v in parameters.items() if name.startswith("loading")) ** 2
-    return common / (common + sum(v for name, v in parameters.items() if name.startswith("uniqueness")))
+    return {"omega": common / (common + sum(v for name, v in parameters.items() if name.startswith("uniqueness")))}
 
 
 def omega_estimates(

@@ -150,25 +150,32 @@ class FactorFit:
             factor = count / (count - 1)
         return bread @ (scores.T @ scores) @ bread * factor
 
-    def derived(self, function: Callable[[Mapping[str, float]], float], covariance: Numbers) -> tuple[float, float]:
-        """Return a function of the parameters and its standard error by the delta method.
+    def derived(
+        self, functions: Callable[[Mapping[str, float]], Mapping[str, float]], covariance: Numbers
+    ) -> dict[str, tuple[float, float]]:
+        """Return functions of the parameters, each with its standard error by the delta method.
 
         Parameters
         ----------
-        function
-            From parameters by name to a number.
+        functions
+            From parameters by name to numbers by name.
         covariance
             From :meth:`covariance_of_estimates`.
         """
         names, at = list(self.estimates.index), self.parameters
+        now = dict(functions(dict(zip(names, at.tolist(), strict=True))))
         step = DIFFERENCE * np.sqrt(np.diag(covariance))
-        slope = np.zeros(len(at))
+        slopes = np.zeros((len(now), len(at)))
         for k in np.flatnonzero(step > 0):
-            up, down = at.copy(), at.copy()
-            up[k] += step[k]
-            down[k] -= step[k]
-            slope[k] = (function(dict(zip(names, up, strict=True))) - function(dict(zip(names, down, strict=True)))) / (2 * step[k])
-        return float(function(dict(zip(names, at, strict=True)))), math.sqrt(max(0.0, float(slope @ covariance @ slope)))
+            ends = []
+            for sign in (1, -1):
+                moved = at.copy()
+                moved[k] += sign * step[k]
+                found = functions(dict(zip(names, moved.tolist(), strict=True)))
+                ends.append(np.array([found[name] for name in now]))
+            slopes[:, k] = (ends[0] - ends[1]) / (2 * step[k])
+        variances = np.einsum("ij,jk,ik->i", slopes, covariance, slopes)
+        return {name: (value, math.sqrt(max(0.0, float(v)))) for (name, value), v in zip(now.items(), variances, strict=True)}
 
     def _expected(self) -> Numbers:
         return expected_information(self.structure, self.parameters, self.n)

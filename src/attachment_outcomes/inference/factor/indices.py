@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import chi2, ncx2
+from scipy.special import chdtr, chndtr
 
 from attachment_outcomes.inference.factor.fit import FactorFit
 
@@ -63,11 +63,11 @@ def rmsea_interval(chi_square: float, df: int, n: int, *, level: float = RMSEA_L
         return math.nan, math.nan
 
     def limit(tail: float) -> float:
-        if chi2.cdf(chi_square, df) <= tail:
+        if chdtr(df, chi_square) <= tail:
             return 0.0
 
         def off(x: float) -> float:
-            return float(ncx2.cdf(chi_square, df, x)) - tail
+            return float(chndtr(chi_square, df, x)) - tail
 
         top = max(chi_square, 1.0)
         while off(top) > 0:
