@@ -79,6 +79,27 @@ def chances_of_being_seen(seen: ArrayLike, covariates: ArrayLike) -> tuple[Numbe
     return p, design
 
 
+def filled(covariates: Numbers, seen: NDArray[np.bool_]) -> Numbers:
+    """Return covariates without gaps: a missing one is the mean, with a column that says so where that may tell who stays.
+
+    The column is left out where all (or none) of those who lack the covariate were seen, since no weight could be had from it; so
+    is a covariate that nobody has.
+
+    References
+    ----------
+    Rosenbaum, P. R., & Rubin, D. B. (1984). JASA, 79, 516-524 (the column).
+    """
+    columns: list[Numbers] = []
+    for x in covariates.T:
+        lacking = np.isnan(x)
+        if lacking.all():
+            continue
+        columns.append(np.where(lacking, x[~lacking].mean(), x))
+        if lacking.any() and 0 < seen[lacking].mean() < 1:
+            columns.append(lacking.astype(float))
+    return np.column_stack(columns) if columns else np.empty((len(seen), 0))
+
+
 def weighted_share(reached: ArrayLike, seen: ArrayLike, covariates: ArrayLike) -> WeightedShare:
     r"""Return the share who reached something, weighted by the inverse chance of being seen.
 

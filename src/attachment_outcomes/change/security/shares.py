@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from attachment_outcomes.change.security.dropout import weighted_share
+from attachment_outcomes.change.security.dropout import filled, weighted_share
 from attachment_outcomes.change.security.expectation import (
     ALPHA,
     PLACE,
@@ -136,7 +136,7 @@ def earned_security(
     dropout
         ``complete cases``, ``weighted for drop-out``, ``worst case of drop-out`` or ``best case of drop-out``.
     covariates : (n, k) floats, optional
-        For the weights, beside the two baseline scores.
+        For the weights, beside the two baseline scores; a missing one is the mean, and that it was missing a covariate too.
     reference
         Population from which people were chosen by their observed scores. Without it the sample's own moments are used, which
         presumes that they were chosen, if at all, by what they truly are. This is the default because it needs nothing that is not
@@ -271,11 +271,13 @@ def _observed(s: _Sample, dropout: str, ci_level: float) -> tuple[Proportion | N
         influence[s.insecure] = (reached - reached.mean()) / rate
         told = "everybody insecure at baseline was seen, so that there is nothing to weight" if dropout == WEIGHTED else ""
         return share, share.estimate, influence, told
-    given = [v for v in (s.x, s.covariates) if v is not None]
+    seen = s.seen[s.insecure]
+    given = [] if s.x is None else [s.x[s.insecure]]
+    given += [] if s.covariates is None else [filled(s.covariates[s.insecure], seen)]
     try:
         if not given:
             raise StatisticsError("needs scores at baseline or other covariates")
-        found = weighted_share(s.reached[s.insecure], s.seen[s.insecure], np.column_stack([v[s.insecure] for v in given]))
+        found = weighted_share(s.reached[s.insecure], seen, np.column_stack(given))
     except StatisticsError as error:
         return None, np.nan, influence, str(error)
     influence[s.insecure] = found.influence / rate

@@ -211,24 +211,14 @@ def _points(classed: pd.DataFrame, found: pd.DataFrame, at: str, occasions: str)
 
 
 def _covariates(data: ChangeData, found: pd.DataFrame, options: Mapping[str, Any]) -> Numbers | None:
-    """Return the other scores at each person's baseline that are to predict who is seen at the end.
-
-    A missing one is the mean, with a column that says so: that it is missing may itself tell who stays (Rosenbaum & Rubin, 1984,
-    JASA, 79, 516-524).
-    """
+    """Return the other scores at each person's baseline that are to predict who is seen at the end."""
     columns = []
     for score in options.get("covariates") or []:
         scale_of(str(score), data.instruments)
         values = long_scores(data.scores, score=str(score), rater=SELF, occasions=data.occasions)
         values = values.rename(columns={"occasion": "pre_at"}).astype({"pre_at": "Int64"})
         joined = found[["person_id", "pre_at"]].astype({"pre_at": "Int64"}).merge(values, on=["person_id", "pre_at"], how="left")
-        x = joined["value"].to_numpy(dtype=float, na_value=np.nan)
-        lacking = np.isnan(x)
-        if lacking.all():
-            continue
-        columns.append(np.where(lacking, x[~lacking].mean(), x))
-        if lacking.any():
-            columns.append(lacking.astype(float))
+        columns.append(joined["value"].to_numpy(dtype=float, na_value=np.nan))
     return np.column_stack(columns) if columns else None
 
 

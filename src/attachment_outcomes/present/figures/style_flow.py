@@ -1,4 +1,4 @@
-"""Which attachment style people had at the first wave, and which at the last."""
+"""Which attachment style people had at the first wave, which at the last, and which error alone would have given them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ LEAST_LABELLED = 0.03
 def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     """Draw people's moves between classes as bands from left (first wave) to right (last wave).
 
+    Below them, where the error of measurement is known: the moves that it alone would give the same people, had nobody changed.
+    They are average chances, so that they sum to people but are no whole ones. They are not drawn where a count is suppressed, for
+    they would give it away.
+
     Raises
     ------
     NothingToDraw
@@ -36,22 +40,15 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     classes = [c for c in STYLES if c in {*shown["from_class"], *shown["to_class"]}]
     classes += sorted({*shown["from_class"], *shown["to_class"]} - set(classes))
     total = float(shown["n"].sum())
+    alone = _alone(moves, shown)
     with look():
-        figure = new_figure(4.6)
-        ax = figure.subplots()
-        left = _nodes(ax, shown, moves, "from_class", classes, total, 0.0)
-        right = _nodes(ax, shown, moves, "to_class", classes, total, 1.0)
-        for start in classes:
-            for end in classes:
-                part = shown[(shown["from_class"] == start) & (shown["to_class"] == end)]
-                if len(part):
-                    left[start], right[end] = _band(
-                        ax, left[start], right[end], float(part["n"].sum()) / total, _fill(start, classes), stays=start == end
-                    )
-        ax.text(NODE / 2, 1.02, "First wave", ha="center", va="bottom", fontweight="bold", transform=ax.get_xaxis_transform())
-        ax.text(1 - NODE / 2, 1.02, "Last wave", ha="center", va="bottom", fontweight="bold", transform=ax.get_xaxis_transform())
-        ax.set(xlim=(-0.42, 1.42), ylim=(-(1 + GAP * len(classes)), 0.0))
-        ax.axis("off")
+        figure = new_figure(4.6 if alone is None else 8.6)
+        axes = figure.subplots(1 if alone is None else 2, 1, squeeze=False)[:, 0]
+        _flow(axes[0], shown, moves, classes, total)
+        if alone is not None:
+            axes[0].set_title("Observed", pad=20)
+            _flow(axes[1], alone, alone, classes, total)
+            axes[1].set_title("If nobody had truly changed: moves by measurement error alone", pad=20)
     estimates = tables["estimates"]
     keys: dict[str, object] = {"analysis": "transition", "outcome": name}
     found = [
@@ -66,14 +63,59 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     found = [f for f in found if f]
     n_people = f"{count(total)}{' shown' if hidden.any() else ''}"
     note = f"{int(hidden.sum())} moves are suppressed as small counts and not drawn" if hidden.any() else ""
+    ceiling = [
+        told(estimates, label, settings, estimand=estimand, **keys)
+        for estimand, label in (
+            ("agreement_without_change", "the same class"),
+            ("kappa_without_change", "kappa"),
+            ("kappa_beyond_error", "observed less expected kappa"),
+        )
+    ]
+    ceiling = [c for c in ceiling if c]
     caption = sentence(
-        f"Classes by {name}; n = {n_people}", "; ".join(found), note, "Dimensions are to be preferred to classes where both exist"
+        f"Classes by {name}; n = {n_people}",
+        "; ".join(found),
+        f"Had nobody truly changed, measurement error alone would give {'; '.join(ceiling)}" if ceiling else "",
+        "Below: average chances of each move by error alone" if alone is not None else "",
+        note,
+        "Dimensions are to be preferred to classes where both exist",
     )
     listed = [f"{r['from_class']} to {r['to_class']} {count(r['n'])}" for r in records(shown)]
-    data = moves[["name", "from_class", "to_class", "n"]].reset_index(drop=True)
+    columns = ["name", "from_class", "to_class", "n", "share_without_change"]
+    data = moves[[c for c in columns if c in moves]].reset_index(drop=True)
     return Drawing(
         figure, data, caption, "Flow from the classes at the first wave to those at the last. " + sentence("; ".join(listed))
     )
+
+
+def _alone(moves: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the moves by error alone as expected people; None where they are not known, or a count is suppressed."""
+    if "share_without_change" not in moves or moves["n"].isna().any():
+        return None
+    people = moves.groupby("from_class")["n"].transform("sum")
+    known = moves["share_without_change"].notna() | (people == 0)
+    if not known.all() or not moves["share_without_change"].notna().any():
+        return None
+    found = moves.assign(n=people * moves["share_without_change"].fillna(0.0))
+    # A class that error alone would give, but nobody has, stays out of a figure of classes that people have.
+    return found[found["to_class"].isin({*shown["from_class"], *shown["to_class"]}) & (found["n"] > 0)]
+
+
+def _flow(ax: Axes, shown: pd.DataFrame, moves: pd.DataFrame, classes: list[str], total: float) -> None:
+    """Draw one flow with its bars, bands and headings."""
+    left = _nodes(ax, shown, moves, "from_class", classes, total, 0.0)
+    right = _nodes(ax, shown, moves, "to_class", classes, total, 1.0)
+    for start in classes:
+        for end in classes:
+            part = shown[(shown["from_class"] == start) & (shown["to_class"] == end)]
+            if len(part):
+                left[start], right[end] = _band(
+                    ax, left[start], right[end], float(part["n"].sum()) / total, _fill(start, classes), stays=start == end
+                )
+    ax.text(NODE / 2, 1.02, "First wave", ha="center", va="bottom", fontweight="bold", transform=ax.get_xaxis_transform())
+    ax.text(1 - NODE / 2, 1.02, "Last wave", ha="center", va="bottom", fontweight="bold", transform=ax.get_xaxis_transform())
+    ax.set(xlim=(-0.42, 1.42), ylim=(-(1 + GAP * len(classes)), 0.0))
+    ax.axis("off")
 
 
 def _fill(name: str, classes: list[str]) -> tuple[str, str]:
