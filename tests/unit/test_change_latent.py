@@ -11,6 +11,8 @@ from attachment_outcomes.change.inputs import ChangeData
 from attachment_outcomes.change.latent_change import TABLES, LatentChange, analyse, change_model, latent_change
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import estimates_frame
+from attachment_outcomes.present.drawing import NothingToDraw
+from attachment_outcomes.present.figures.latent_change import draw
 from attachment_outcomes.study.contracts import typed
 
 ESTIMATE = 2e-5  # lavaan's search stops there
@@ -165,6 +167,9 @@ def test_analysis_keys_the_items_and_allows_for_therapists(reference: Reference)
     assert line["n_both"] < line["n"] == 200
     assert line["true_variance"] + line["error_variance"] == pytest.approx(line["observed_change_sd"] ** 2)
     assert any("latent change, four.total" in row[0] for row in data.flow.lines)
+    drawing = draw({"latent_change": part.tables["latent_change"], "estimates": estimates_frame(part.estimates)}, {})
+    assert "mean latent change" in drawing.caption
+    assert "no person is shown" in drawing.caption
 
 
 @pytest.mark.parametrize(
@@ -180,3 +185,5 @@ def test_what_cannot_be_answered_is_a_row(reference: Reference, settings: dict[s
     assert [(r.estimand, r.outcome) for r in part.estimates] == [("not testable", "four.total")]
     assert reason in part.estimates[0].note
     assert part.tables["latent_change"].empty
+    with pytest.raises(NothingToDraw, match="at two waves"):
+        draw({"latent_change": part.tables["latent_change"], "estimates": estimates_frame(part.estimates)}, {})

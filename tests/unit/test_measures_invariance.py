@@ -21,12 +21,17 @@ from attachment_outcomes.measures.invariance import (
     MEANING,
     TABLES,
     Rule,
+    _line,
+    _typed,
     invariance,
     invariance_estimates,
     longitudinal_model,
 )
 from attachment_outcomes.measures.omega import one_factor
 from attachment_outcomes.measures.repeated import repeated_answers
+from attachment_outcomes.present.drawing import NothingToDraw
+from attachment_outcomes.present.figures.invariance import draw
+from attachment_outcomes.present.tables.invariance import build
 from attachment_outcomes.study.contracts import typed
 
 STATISTIC = 2e-6  # lavaan stops within about 1e-7 of the least value of a function that is multiplied by n
@@ -236,3 +241,21 @@ def test_moments_by_pattern_are_refused_when_they_say_nothing() -> None:
         moments_of(np.column_stack([np.full(9, np.nan), np.arange(9.0)]))
     with pytest.raises(StatisticsError, match="finite numbers"):
         moments_of(np.full((9, 2), np.inf))
+
+
+def test_table_and_figure_say_what_holds(reference: Reference) -> None:
+    rows = []
+    for name, shift in (("four.total", 0.0), ("other.total", 1.5)):
+        found = invariance(*shifted(reference, shift))
+        rows += [_line(name, level, found) for level in found.levels]
+    tables = {"invariance": _typed(rows)}
+    scales = {n: {"instrument": n, "title": "Total", "direction": "higher is worse"} for n in ("four.total", "other.total")}
+    printed = build(tables, {"scales": scales}).frame
+    assert list(printed["holds"]) == ["yes", "yes", "yes", "yes", "yes", "yes", "no", "not judged"]
+    caption = draw(tables, {"scales": scales}).caption
+    assert "up to strict invariance holds" in caption
+    assert "up to metric invariance holds" in caption
+    assert "may be a change of meaning" in caption
+    with pytest.raises(NothingToDraw, match="answered at two occasions"):
+        draw({"invariance": _typed([])}, {})
+    assert build({"invariance": _typed([])}, {}).frame.empty
