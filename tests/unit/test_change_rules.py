@@ -269,6 +269,13 @@ def test_people_seen_twice_have_no_slope_and_order_does_not_matter() -> None:
     assert np.isnan(there.slope).tolist() == [False, True]
 
 
+def test_ha_moves_from_the_samples_own_mean_also_where_a_population_mean_is_given(rules: Reference) -> None:
+    """The given mean is for the rules of regression; HA weighs this sample's own mean change."""
+    own, given = (change(rules, "HA", **more)["statistic"] for more in ({}, {"mean_pre": 12.0}))
+    assert own.tolist() == given.tolist()
+    assert change(rules, "GLN")["statistic"].tolist() != change(rules, "GLN", mean_pre=12.0)["statistic"].tolist()
+
+
 # ---- Norms by stratum.
 
 

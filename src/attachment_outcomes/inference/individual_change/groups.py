@@ -19,7 +19,7 @@ from scipy.special import ndtr
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.effects import paired_change
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.individual_change.methods import Setting, difference_reliability, sd_of_differences
+from attachment_outcomes.inference.individual_change.methods import Setting, difference_reliability, mean_change, sd_of_differences
 from attachment_outcomes.inference.individual_change.reading import direction_of, scores_of
 from attachment_outcomes.inference.individual_change.significance import Cutoff
 
@@ -132,8 +132,8 @@ def hageman_arrindell_shares(setting: Setting, cutoff: Cutoff, *, higher_is_bett
     Hageman, W. J. J. M., & Arrindell, W. A. (1999). Behav. Res. Ther., 37, 1169-1193. The formulas are recalled, not checked.
     """
     place, sign = "shares by Hageman and Arrindell", 1.0 if direction_of(higher_is_better) else -1.0
-    m1, m2, s2 = setting.mean_pre, setting.mean_post, setting.sd_post
-    if m1 is None or m2 is None or s2 is None or any(setting.lacks(n) for n in ("reliability", "sd", "sd_pre", "r12")):
+    m2, s2 = setting.mean_post, setting.sd_post
+    if m2 is None or s2 is None or any(setting.lacks(n) for n in ("reliability", "sd", "mean_pre", "sd_pre", "r12")):
         raise StatisticsError(problem(place, "needs the reliability, and means, SDs and correlation of both occasions."))
     of_difference = difference_reliability(setting)
     of_end = 1 - setting.se_measurement**2 / s2**2
@@ -141,7 +141,7 @@ def hageman_arrindell_shares(setting: Setting, cutoff: Cutoff, *, higher_is_bett
         raise StatisticsError(problem(place, "the differences vary less than measurement error alone would make them."))
     if not of_end > 0:
         raise StatisticsError(problem(place, "the end scores vary less than measurement error alone would make them."))
-    changed = sign * (m2 - m1) / (sd_of_differences(setting) * np.sqrt(of_difference))
+    changed = sign * mean_change(setting) / (sd_of_differences(setting) * np.sqrt(of_difference))
     functional = sign * (m2 - cutoff.value) / (s2 * np.sqrt(of_end))
     return GroupShares(
         changed=float(ndtr(changed)), functional=float(ndtr(functional)), reliability_of_difference=of_difference,

@@ -72,6 +72,7 @@ class Setting:
     sd_source: str = GIVEN
     reliability_post: float | None = None
     mean_pre: float | None = None
+    own_mean_pre: float | None = None  # this sample's, where mean_pre was given
     mean_post: float | None = None
     sd_pre: float | None = None
     sd_post: float | None = None
@@ -203,11 +204,16 @@ def difference_reliability(s: Setting) -> float:
     return float((s1**2 - error + s2**2 - error - shared) / whole) if whole > 0 else np.nan
 
 
+def mean_change(s: Setting) -> float:
+    """Return this sample's mean change: from its own mean before, also where the regression methods use a given one."""
+    return _value(s.mean_post) - _value(s.mean_pre if s.own_mean_pre is None else s.own_mean_pre)
+
+
 def _ha(x1: Numbers, x2: Numbers, s: Setting) -> Numbers:
     r_dd = difference_reliability(s)
     if not r_dd > 0:  # the observed differences vary less than error alone would make them
         return np.full_like(x1, np.nan)
-    shift = _value(s.mean_post) - _value(s.mean_pre)
+    shift = mean_change(s)
     return ((x2 - x1) * r_dd + shift * (1 - r_dd)) / (float(np.sqrt(r_dd)) * s.s_diff)
 
 

@@ -113,7 +113,8 @@ def setting_from(
         reliability=np.nan if reliability is None else float(reliability), sd=np.nan if sd is None else float(sd),
         sd_source=source, alpha=alpha, criterion=criterion, mid=mid, icc=icc, retest_sd=retest_sd, ms_error=ms_error,
         reliability_post=reliability if reliability_post is None else reliability_post,
-        mean_pre=float(x1.mean()) if mean_pre is None and enough else mean_pre, mean_post=treated, sd_pre=s1, sd_post=s2,
+        mean_pre=float(x1.mean()) if mean_pre is None and enough else mean_pre,
+        own_mean_pre=float(x1.mean()) if mean_pre is not None and enough else None, mean_post=treated, sd_pre=s1, sd_post=s2,
         r12=r12, regression=regression, control_post_sd=control_post_sd, slopes=slopes,
         control_post_mean=treated if control_post_mean is None and allow_treated_post_mean else control_post_mean,
     )  # fmt: skip
