@@ -22,6 +22,8 @@ fit <- glm(improved ~ change, family = binomial, control = glm.control(epsilon =
 odds <- qlogis(mean(improved))
 predictive <- unname((odds - coef(fit)[1]) / coef(fit)[2])
 adjusted <- predictive - (0.090 + 0.103 * cor(change, improved)) * sd(change) * odds
+# The anchor's reliability as a rating of change: .7.
+reliable <- predictive - (0.8 / 0.7 - 0.5) * cor(change, improved) * sd(change) * odds
 little <- t.test(change[anchor == 4])
 mid <- list(
   call = "pROC: roc, coords, ci.auc(method = 'delong'); glm; t.test; cor(method = 'spearman'); formulas of Terluin et al. written out",
@@ -29,6 +31,7 @@ mid <- list(
   youden = best$threshold, sensitivity = best$sensitivity, specificity = best$specificity, corner = corner$threshold,
   auc = area[2], auc_low = area[1], auc_high = area[3], auc_error = sqrt(var(curve, method = "delong")),
   correlation = cor(change, anchor, method = "spearman"), predictive = predictive, adjusted = adjusted,
+  reliable = reliable,
   mean_change = unname(little$estimate), mean_low = little$conf.int[1], mean_high = little$conf.int[2],
   mean_error = unname(little$stderr)
 )

@@ -44,8 +44,9 @@ def test_the_curve_matches_proc(reference: Reference) -> None:
 
 
 def test_the_predictive_mid_matches_glm(reference: Reference) -> None:
-    found = anchor_roc(reference["change"], np.array(reference["improved"]) == 1)
-    reference.check({"predictive": found.predictive, "adjusted": found.adjusted}, abs=ITERATED)
+    found = anchor_roc(reference["change"], np.array(reference["improved"]) == 1, anchor_reliability=0.7)
+    ours = {"predictive": found.predictive, "adjusted": found.adjusted, "reliable": found.reliable}
+    reference.check(ours, abs=ITERATED)
 
 
 def test_the_mean_change_of_the_minimally_improved_matches_the_t_interval(reference: Reference) -> None:
@@ -70,6 +71,7 @@ def test_a_case_worked_by_hand() -> None:
     assert found.auc == pytest.approx(22.5 / 25)
     assert (found.n, found.n_improved, found.share, found.tied) == (10, 5, 0.5, 0)
     assert found.predictive == found.adjusted  # half are improved: nothing to adjust
+    assert np.isnan(found.reliable)
 
 
 def test_tied_thresholds_go_to_the_corner() -> None:
@@ -105,7 +107,8 @@ def test_groups_told_apart_without_error_have_no_logistic_regression() -> None:
 def test_people_without_change_or_anchor_do_not_count(reference: Reference) -> None:
     said = pd.array(np.array(reference["improved"]) == 1, dtype="boolean")
     more = pd.Series([*list(said), True, pd.NA], dtype="boolean")
-    assert anchor_roc([*reference["change"], np.nan, 4.0], more) == anchor_roc(reference["change"], said)
+    given = {"anchor_reliability": 0.8}
+    assert anchor_roc([*reference["change"], np.nan, 4.0], more, **given) == anchor_roc(reference["change"], said, **given)
 
 
 def test_every_replicate_is_the_curve_of_the_people_drawn(reference: Reference) -> None:
@@ -113,10 +116,10 @@ def test_every_replicate_is_the_curve_of_the_people_drawn(reference: Reference) 
     therapist = np.arange(len(change)) % 16
 
     def slowly(rows: np.ndarray, copies: np.ndarray) -> list[float]:
-        found = anchor_roc(change[rows], said[rows])
-        return [found.youden, found.corner, found.predictive, found.adjusted]
+        found = anchor_roc(change[rows], said[rows], anchor_reliability=0.7)
+        return [found.youden, found.corner, found.predictive, found.adjusted, found.reliable]
 
-    fast = bootstrap_mids(change, said, rng=np.random.default_rng(4), clusters=therapist, replicates=60)
+    fast = bootstrap_mids(change, said, rng=np.random.default_rng(4), clusters=therapist, replicates=60, anchor_reliability=0.7)
     slow = cluster_bootstrap_rows(slowly, rng=np.random.default_rng(4), clusters=therapist, replicates=60)
     np.testing.assert_allclose(fast.draws, slow.draws, atol=1e-9)
     assert fast.draws.shape == (60, len(ROC_QUANTITIES))
@@ -163,6 +166,9 @@ def test_mids_by_distribution_and_mean_refuse_what_cannot_be() -> None:
     for reliability in (0.0, 1.0, 1.2, float("nan")):
         with pytest.raises(StatisticsError, match="reliability is"):
             distribution_mids([1, 2, 3], reliability=reliability, rng=rng)
+    for reliability in (0.0, 1.0):
+        with pytest.raises(StatisticsError, match="the anchor's reliability is"):
+            anchor_roc(np.arange(12.0), [True, False] * 6, anchor_reliability=reliability)
     with pytest.raises(StatisticsError, match="all scored alike"):
         distribution_mids([3, 3, 3], reliability=0.9, rng=rng)
     with pytest.raises(StatisticsError, match="1 people are minimally improved"):

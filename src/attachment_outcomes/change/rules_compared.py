@@ -163,7 +163,7 @@ def _codes(
         share = percentage_change(x1, x2, share=RESPONSE, minimum=float(lowest), higher_is_better=higher)
         codes = np.column_stack([codes, share["category"].cat.codes.to_numpy(dtype=np.int8)])
         names = [*names, PERCENTAGE]
-    says: list[bool] = (codes >= 0).any(axis=0).tolist()
+    says = [bool((codes[:, k] >= 0).any()) for k in range(len(names))]
     silent += [f"{name} gives nobody a category" for name, some in zip(names, says, strict=True) if not some]
     return codes[:, says], [name for name, some in zip(names, says, strict=True) if some], silent
 
@@ -345,17 +345,20 @@ def _anchored(
     score, title = str(outcome["score"]), anchor_title(anchor)
     higher = estimate_direction(data.scale(outcome)) == "higher is better"
     change = toward_better(people["pre"], people["post"], higher_is_better=higher)
-    told = {**shared, "definition": title}
+    told, known = {**shared, "definition": title}, anchor.get("reliability")
     try:
         value, improved, little = anchor_values(data, anchor, people["person_id"])
-        found = anchor_roc(change, improved.array, anchor=value.array, ci_level=data.ci_level)
-        drawn = bootstrap_mids(change, improved.array, rng=data.rng(MINIMAL, score, title), clusters=labels, replicates=replicates)
+        found = anchor_roc(change, improved.array, anchor=value.array, anchor_reliability=known, ci_level=data.ci_level)
+        drawn = bootstrap_mids(change, improved.array, rng=data.rng(MINIMAL, score, title), clusters=labels, replicates=replicates,
+            anchor_reliability=known,
+        )  # fmt: skip
     except (StatisticsError, DataError) as error:
         return [replace(not_testable(MINIMAL, f"{score}, {title}: {error}", outcome=score), definition=title)]
     worth = f"anchor {'eligible' if found.eligible else 'not eligible'}: AUC {found.auc:.2f}, correlation {found.correlation:.2f}"
     share = f"{100 * found.share:.0f} % improved by the anchor"
     rows = []
-    for which, name in enumerate(ROC_QUANTITIES):
+    best = ROC_QUANTITIES[-1] if known is not None else ROC_QUANTITIES[-2]
+    for which, name in enumerate(ROC_QUANTITIES[: ROC_QUANTITIES.index(best) + 1]):
         try:
             row = drawn.interval(which, method="percentile", ci_level=data.ci_level)
         except StatisticsError as error:
@@ -368,7 +371,7 @@ def _anchored(
             Estimate(
                 estimand=name, estimate=row.estimate, std_error=row.std_error, ci_low=row.ci_low, ci_high=row.ci_high, n=found.n,
                 n_clusters=row.n_clusters, unit="score points", method=f"anchor; {row.method}", note=note,
-                primary=primary and name == "predictive_adjusted", **told,
+                primary=primary and name == best, **told,
             )
         )  # fmt: skip
     rows.append(

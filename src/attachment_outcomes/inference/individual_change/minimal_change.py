@@ -6,7 +6,7 @@ anchor        something other than the score that says whether a person improved
 d             change towards better: :math:`x_2 - x_1` if higher is better, else :math:`x_1 - x_2`; every MID is in its points
 ROC MID       the change that best tells the improved from the others by the anchor (Youden's point; or nearest to the corner)
 predictive    the change at which the odds of being improved are what they are in the sample: likelihood ratio 1
-adjusted      the predictive MID corrected for a share of improved that is not one half
+adjusted      the predictive MID corrected for a share of improved that is not one half; reliable: by the anchor's reliability too
 eligible      whether the anchor is worth using: AUC at least .70 and correlation at least .30
 
 An MID by distribution says what could be measured, not what matters: it is a stand-in where no anchor is there.
@@ -38,7 +38,9 @@ HALF_SD = 0.5  # Norman, Sloan & Wyrwich (2003), Med. Care, 41, 582-592
 # Terluin, Eekhout & Terwee (2017), J. Clin. Epidemiol., 83, 90-100, from simulations; recalled, and the same in another program.
 ADJUSTMENT = (0.090, 0.103)
 NEWTON_STEPS, NEWTON_TOLERANCE = 60, 1e-12
-ROC_QUANTITIES = ("roc_youden", "roc_corner", "predictive", "predictive_adjusted")
+# Terluin, Eekhout & Terwee (2022), J. Clin. Epidemiol., 148, 48-53: likewise; what recovery it gives is in docs/methods.
+RELIABLE_ADJUSTMENT = (0.8, 0.5)
+ROC_QUANTITIES = ("roc_youden", "roc_corner", "predictive", "predictive_adjusted", "predictive_reliable")
 FEWEST = 5  # improved and not improved people below which no curve is drawn
 
 
@@ -52,6 +54,7 @@ class Roc:
     ``auc`` with ``auc_error``, ``auc_low``, ``auc_high``  area under the curve with DeLong's standard error and interval
     ``correlation``            Spearman's, of change towards better and anchor
     ``predictive``, ``adjusted``  MID by logistic regression, and corrected for ``share``, that of the improved; NaN if not found
+    ``reliable``               corrected by the anchor's reliability too; NaN where that is not given
     """
 
     youden: float
@@ -66,6 +69,7 @@ class Roc:
     correlation: float
     predictive: float
     adjusted: float
+    reliable: float
     share: float
     n: int
     n_improved: int
@@ -211,17 +215,25 @@ def _anchored(change: ArrayLike, improved: ArrayLike) -> tuple[Numbers, NDArray[
     return d[there], yes, there
 
 
-def anchor_roc(change: ArrayLike, improved: ArrayLike, *, anchor: ArrayLike | None = None, ci_level: float = CI_LEVEL) -> Roc:
+def anchor_roc(
+    change: ArrayLike,
+    improved: ArrayLike,
+    *,
+    anchor: ArrayLike | None = None,
+    anchor_reliability: float | None = None,
+    ci_level: float = CI_LEVEL,
+) -> Roc:
     r"""Return the MIDs that tell the improved from the others by an anchor, and whether the anchor is worth using.
 
     .. math::
 
         J(t) = \mathrm{sens}(t) + \mathrm{spec}(t) - 1, \qquad \log\frac{P}{1-P} = C + B d, \qquad
         MID_{pred} = \frac{\log\frac{p}{1-p} - C}{B}, \qquad
-        MID_{adj} = MID_{pred} - (0.090 + 0.103\,r)\,S_d\log\frac{p}{1-p}
+        MID_{adj} = MID_{pred} - (0.090 + 0.103\,r)\,S_d\log\frac{p}{1-p}, \qquad
+        MID_{rel} = MID_{pred} - \Big(\frac{0.8}{r_a} - 0.5\Big)\,r\,S_d\log\frac{p}{1-p}
 
     with thresholds t midway between neighbouring changes, p the share of the improved, :math:`S_d` the SD of change and r its
-    correlation with being improved.
+    correlation with being improved, and :math:`r_a` the anchor's reliability as a rating of change.
 
     Parameters
     ----------
@@ -231,25 +243,29 @@ def anchor_roc(change: ArrayLike, improved: ArrayLike, *, anchor: ArrayLike | No
         Whether the anchor says improved.
     anchor : (n,) numbers, optional
         The anchor itself, higher = better, for its correlation with change; by default ``improved``.
+    anchor_reliability
+        Of the anchor as a measure of change, between 0 and 1, for the last of the MIDs.
     ci_level
         Of the interval of the area.
 
     Raises
     ------
     StatisticsError
-        If fewer than five people are improved, or not improved, or all changed alike.
+        If fewer than five people are improved, or not improved, all changed alike, or the reliability is not between 0 and 1.
 
     Notes
     -----
     The ROC MID is one of few possible thresholds and so unsteady: it comes with a bootstrap interval (:func:`bootstrap_mids`).
     Both it and the predictive MID are biased where the share of the improved is far from one half: too large if most improved, too
-    small if few did. The adjusted one is meant to repair that. Its constants were found by simulation of normal scores.
+    small if few did. The adjusted one repairs that where the anchor is reliable, the last one also where it is not. Their
+    constants were found by simulation of normal scores.
 
     References
     ----------
     Youden, W. J. (1950). Cancer, 3, 32-35. DeLong, E. R., DeLong, D. M., & Clarke-Pearson, D. L. (1988). Biometrics, 44,
     837-845. Terluin, B., Eekhout, I., Terwee, C. B., & de Vet, H. C. W. (2015). J. Clin. Epidemiol., 68, 1388-1396 (predictive).
-    Terluin, B., Eekhout, I., & Terwee, C. B. (2017). J. Clin. Epidemiol., 83, 90-100 (adjusted).
+    Terluin, B., Eekhout, I., & Terwee, C. B. (2017). J. Clin. Epidemiol., 83, 90-100 (adjusted); (2022), 148,
+    48-53 (by the anchor's reliability).
 
     Examples
     --------
@@ -261,7 +277,7 @@ def anchor_roc(change: ArrayLike, improved: ArrayLike, *, anchor: ArrayLike | No
     values, place = np.unique(d, return_inverse=True)
     positive = np.bincount(place[yes], minlength=len(values)).astype(float)
     negative = np.bincount(place[~yes], minlength=len(values)).astype(float)
-    mids = _mids(values, positive, negative)
+    mids = _mids(values, positive, negative, _known(anchor_reliability))
     said = improved if anchor is None else anchor
     level = np.asarray(pd.Series(said).astype("Float64").to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)[there]
     known = ~np.isnan(level)
@@ -275,7 +291,8 @@ def anchor_roc(change: ArrayLike, improved: ArrayLike, *, anchor: ArrayLike | No
     notes += [f"{tied} other thresholds tell as well"] if tied else []
     return Roc(
         youden=mids[0], corner=mids[1], sensitivity=sensitivity, specificity=specificity, tied=tied, auc=auc, auc_error=error,
-        auc_low=max(auc - half, 0.0), auc_high=min(auc + half, 1.0), correlation=correlation, predictive=mids[2], adjusted=mids[3],
+        auc_low=max(auc - half, 0.0), auc_high=min(auc + half, 1.0), correlation=correlation, predictive=mids[2],
+        adjusted=mids[3], reliable=mids[4],
         share=float(yes.mean()), n=len(d), n_improved=int(yes.sum()), note="; ".join(notes),
     )  # fmt: skip
 
@@ -286,9 +303,10 @@ def bootstrap_mids(
     *,
     rng: np.random.Generator,
     clusters: ArrayLike | pd.Series | None = None,
+    anchor_reliability: float | None = None,
     replicates: int = REPLICATES,
 ) -> Replicates:
-    """Return the replicates of ``ROC_QUANTITIES``: the MIDs by Youden's point, by the corner, predictive and adjusted.
+    """Return the replicates of ``ROC_QUANTITIES``: the MIDs by Youden's point, by the corner, predictive, and adjusted twice.
 
     People, or whole therapists, are drawn again. ``interval(which)`` of the result gives each interval; percentile limits suit
     the ROC MID, which takes few values. Parameters are as in :func:`anchor_roc`.
@@ -302,6 +320,7 @@ def bootstrap_mids(
     labels = pd.Series(np.arange(len(d)) if clusters is None else np.asarray(pd.Series(clusters), dtype=object)[there])
     values, place = np.unique(d, return_inverse=True)
     cell = place + len(values) * yes
+    reliability = _known(anchor_reliability)
 
     def mids(rows: NDArray[np.int64], copies: NDArray[np.int64]) -> Sequence[float]:
         weights = np.bincount(cell[rows], minlength=2 * len(values)).astype(float)
@@ -310,16 +329,25 @@ def bootstrap_mids(
             raise StatisticsError("nobody drawn is improved, or everybody")
         # A value nobody drawn has is no neighbour of others: thresholds lie midway between those that are there.
         there = weights.reshape(2, -1).sum(axis=0) > 0
-        return _mids(values[there], positive[there], negative[there])
+        return _mids(values[there], positive[there], negative[there], reliability)
 
     return cluster_bootstrap_rows(mids, rng=rng, clusters=labels, replicates=replicates)
 
 
-def _mids(values: Numbers, positive: Numbers, negative: Numbers) -> tuple[float, float, float, float]:
+def _known(reliability: float | None) -> float:
+    """Return the anchor's reliability, NaN if it is not known."""
+    if reliability is None:
+        return np.nan
+    if not 0 < reliability < 1:
+        raise _refuse(f"the anchor's reliability is {reliability}; allowed: between 0 and 1, both excluded.")
+    return float(reliability)
+
+
+def _mids(values: Numbers, positive: Numbers, negative: Numbers, reliability: float) -> tuple[float, float, float, float, float]:
     """Return the MIDs from how many improved and not improved people have each value of change."""
     p, n = positive.sum(), negative.sum()
     if len(values) < 2:
-        return np.nan, np.nan, np.nan, np.nan
+        return np.nan, np.nan, np.nan, np.nan, np.nan
     sensitivity = 1 - np.cumsum(positive)[:-1] / p
     specificity = np.cumsum(negative)[:-1] / n
     between = (values[1:] + values[:-1]) / 2
@@ -333,8 +361,10 @@ def _mids(values: Numbers, positive: Numbers, negative: Numbers) -> tuple[float,
     share = p / total
     # Point-biserial correlation of change with being improved.
     r = float(((values - mean) @ positive) / total) / float(np.sqrt(variance * (total - 1) / total * share * (1 - share)))
-    adjusted = predictive - (ADJUSTMENT[0] + ADJUSTMENT[1] * r) * float(np.sqrt(variance)) * log_odds
-    return float(between[first]), float(between[int(np.argmin(distance))]), predictive, adjusted
+    step = float(np.sqrt(variance)) * log_odds
+    adjusted = predictive - (ADJUSTMENT[0] + ADJUSTMENT[1] * r) * step
+    reliable = predictive - (RELIABLE_ADJUSTMENT[0] / reliability - RELIABLE_ADJUSTMENT[1]) * r * step
+    return float(between[first]), float(between[int(np.argmin(distance))]), predictive, adjusted, reliable
 
 
 def _predictive(values: Numbers, positive: Numbers, negative: Numbers) -> tuple[float, float]:

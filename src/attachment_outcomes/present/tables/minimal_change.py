@@ -13,6 +13,7 @@ from attachment_outcomes.present.words import outcome_title, score_title
 NEEDS = ("estimates",)
 DISTRIBUTION = "distribution"
 NAMES = {
+    "predictive_reliable": "predictive modelling, adjusted for that share and the anchor's reliability",
     "predictive_adjusted": "predictive modelling, adjusted for the share of improved",
     "predictive": "predictive modelling",
     "roc_youden": "ROC, Youden's point",

@@ -19,7 +19,7 @@ from attachment_outcomes.simulate.recovery.study import Finding, Sample
 
 Numbers = NDArray[np.float64]
 ALPHA = 0.05
-MIDS = ("ROC, Youden", "ROC, corner", "predictive", "adjusted")
+MIDS = ("ROC, Youden", "ROC, corner", "predictive", "adjusted", "adjusted, reliability")
 
 
 class Treated(NamedTuple):
@@ -122,12 +122,19 @@ def anchored_people(
     return Sample((change, true + sd_anchor * draws[2] > mid), {"mid": mid})
 
 
-def mids(data: tuple[Numbers, NDArray[np.bool_]], *, methods: Sequence[str], replicates: int, seed: int) -> Iterator[Finding]:
+def mids(
+    data: tuple[Numbers, NDArray[np.bool_]], *, methods: Sequence[str], replicates: int, anchor_reliability: float, seed: int
+) -> Iterator[Finding]:
     """Tell the MID by each method, with the percentile interval of a bootstrap of people (``replicates`` 0: without)."""
     change, improved = data
-    found = anchor_roc(change, improved)
-    values = dict(zip(MIDS, (found.youden, found.corner, found.predictive, found.adjusted), strict=True))
-    drawn = bootstrap_mids(change, improved, rng=np.random.default_rng(seed), replicates=replicates) if replicates else None
+    found = anchor_roc(change, improved, anchor_reliability=anchor_reliability)
+    values = dict(zip(MIDS, (found.youden, found.corner, found.predictive, found.adjusted, found.reliable), strict=True))
+    rng = np.random.default_rng(seed)
+    drawn = (
+        bootstrap_mids(change, improved, rng=rng, replicates=replicates, anchor_reliability=anchor_reliability)
+        if replicates
+        else None
+    )
     for method in methods:
         if drawn is None:
             yield Finding("mid", values[method], method=method)
