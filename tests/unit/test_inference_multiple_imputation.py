@@ -184,6 +184,16 @@ def test_what_cannot_be_imputed_is_refused(change, message):
         impute(given.pop("scores"), **given)
 
 
+def test_a_model_that_too_few_scores_determine_is_refused():
+    """Fourteen people of whom hardly two share two occasions besides the first: no covariance to draw from."""
+    y = np.random.default_rng(1).normal(0, 1, (14, 4))
+    y[:7, 1:3] = np.nan
+    y[7:, 3] = np.nan
+    x = np.random.default_rng(2).normal(0, 1, (14, 1))
+    with pytest.raises(StatisticsError, match="too few to determine the model"):
+        impute(y, imputations=20, rng=np.random.default_rng(3), covariates=x, iterations=2000)
+
+
 def test_maximum_likelihood_is_lavaans(reference):
     data = np.array(reference["intermittent"]["data"], dtype=float)[:, 1:]
     found = normal_fit(data)

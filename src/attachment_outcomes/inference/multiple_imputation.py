@@ -116,8 +116,8 @@ def impute(
     Raises
     ------
     StatisticsError
-        If nobody is seen at an occasion or all alike, too few are for the model, covariates are missing or determine each other,
-        or shapes do not fit.
+        If nobody is seen at an occasion or all alike, too few are for the model (which may only show in the chains), covariates
+        are missing or determine each other, or shapes do not fit.
 
     References
     ----------
@@ -139,7 +139,11 @@ def impute(
     if codes is None and bool((missing[:, 1:] >= missing[:, :-1]).all()):
         _draw_monotone(values, missing, x, rng)
         return Imputations(values=values, missing=missing, method=MONOTONE, iterations=0, r_hat=1.0)
-    done, r_hat = _augment(values, missing, x, codes, rng, iterations)
+    try:
+        done, r_hat = _augment(values, missing, x, codes, rng, iterations)
+    except np.linalg.LinAlgError:
+        what = "the scores seen are too few to determine the model: a chain ran off."
+        raise _refuse(what, hint="leave out the occasions that fewest were seen at, or covariates.") from None
     note = "" if r_hat < SETTLED else f"the chains have not settled (R-hat {r_hat:.2f} after {done} iterations)"
     method = AUGMENTED if codes is None else CLUSTERED
     return Imputations(values=values, missing=missing, method=method, iterations=done, r_hat=r_hat, note=note)

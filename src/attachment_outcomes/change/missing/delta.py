@@ -103,14 +103,15 @@ def tipping_points(
         for estimand, null, at in _estimands(pooled, events):
             start = at(0.0)
             side = math.copysign(1.0, start[0] - null) if not math.isnan(null) else 1.0
-            points = sorted({0.0, *map(float, deltas)})
+            points, tip = sorted({0.0, *map(float, deltas)}), math.nan
             if n_shifted and not math.isnan(null):
                 found.append(_tip(at, null, side, estimand, pattern, n_shifted, _reaches(centre, spread, scale_range)))
-                if found[-1].delta > max(points) or found[-1].delta < min(points):
-                    points = sorted({*points, found[-1].delta})
+                tip = found[-1].delta
+                if tip > max(points) or tip < min(points):
+                    points = sorted({*points, tip})
             for delta in points if n_shifted else [0.0]:
                 estimate, low, high = at(delta)
-                reached = not math.isnan(null) and (low <= null if side > 0 else high >= null)
+                reached = delta == tip or (not math.isnan(null) and (low <= null if side > 0 else high >= null))
                 told = (pattern, estimand, delta, delta / spread, estimate, low, high, null, reached, pooled.n, n_shifted)
                 rows.append(dict(zip(CURVE_COLUMNS, told, strict=True)))
     return pd.DataFrame(rows, columns=CURVE_COLUMNS), found

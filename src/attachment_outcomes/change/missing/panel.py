@@ -107,15 +107,15 @@ def panel_of(data: ChangeData, outcome: Outcome, *, predictors: Sequence[str] | 
     ConfigError
         If a predictor named is no such column.
     StatisticsError
-        As :func:`wide_scores`; or if nobody was seen at the first occasion.
+        As :func:`wide_scores`; or if fewer than ten people were seen at the first occasion.
     """
     wide, _ = wide_scores(data, outcome)
     began = wide[wide.iloc[:, 0].notna()]
     data.flow.add(
         f"missing data, {outcome['score']}: began", len(wide), len(began), "not seen at the first occasion", unit="people"
     )
-    if began.empty:
-        raise StatisticsError("nobody was seen at the first occasion")
+    if len(began) < FEWEST:
+        raise StatisticsError(f"{len(began)} people were seen at the first occasion; {FEWEST} are needed")
     people = pd.Series(began.index)
     first = data.treatments.sort_values(["person_id", "start_week", "treatment_id"], kind="stable").drop_duplicates("person_id")
     known = data.people.drop_duplicates("person_id").merge(first, on="person_id", how="left").set_index("person_id")
