@@ -13,6 +13,7 @@ from tests.references import Reference, load_reference
 
 from attachment_outcomes.change.inputs import ChangeData
 from attachment_outcomes.change.missing import TABLES, Panel, analyse, attrition, by_complete_cases, stay_rows, tipping_points
+from attachment_outcomes.change.missing.from_study import coded, panel_of
 from attachment_outcomes.change.missing.handling import (
     CARRIED,
     COMPLETE,
@@ -24,7 +25,7 @@ from attachment_outcomes.change.missing.handling import (
     by_imputation,
     by_weighting,
 )
-from attachment_outcomes.change.missing.panel import BY_REASON, BY_SCORES, coded, panel_of
+from attachment_outcomes.change.missing.panel import BY_REASON, BY_SCORES
 from attachment_outcomes.change.missing.who import BASELINE, predictors_of_being_seen
 from attachment_outcomes.errors import ConfigError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame

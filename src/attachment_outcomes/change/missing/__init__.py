@@ -15,7 +15,7 @@ __getattr__, __dir__ = entry_points(
         "by_complete_cases": "handling",
         "by_imputation": "handling",
         "by_weighting": "handling",
-        "panel_of": "panel",
+        "panel_of": "from_study",
         "predictors_of_being_seen": "who",
         "stay_rows": "handling",
         "tipping_points": "delta",

@@ -13,6 +13,7 @@ import pandas as pd
 from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, stacked, typed_table
 from attachment_outcomes.change.missing import ANALYSIS
 from attachment_outcomes.change.missing.delta import ALL, EARLY, IMPROVED, Tipping, tipping_points
+from attachment_outcomes.change.missing.from_study import panel_of, wide_scores
 from attachment_outcomes.change.missing.handling import (
     COMPLETE,
     IMPUTED,
@@ -25,7 +26,7 @@ from attachment_outcomes.change.missing.handling import (
     by_own_last_score,
     by_weighting,
 )
-from attachment_outcomes.change.missing.panel import Panel, panel_of, wide_scores
+from attachment_outcomes.change.missing.panel import Panel
 from attachment_outcomes.change.missing.who import (
     BASELINE,
     EARLY_CHANGE,
