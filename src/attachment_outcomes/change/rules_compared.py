@@ -160,9 +160,13 @@ def _codes(
     codes = rule_codes(x1, x2, setting=setting, names=names, higher_is_better=higher)
     lowest = scale.get("range", [None])[0]
     if not higher and lowest is not None:  # a percentage of the way to the best score, which is the lowest
-        share = percentage_change(x1, x2, share=RESPONSE, minimum=float(lowest), higher_is_better=higher)
-        codes = np.column_stack([codes, share["category"].cat.codes.to_numpy(dtype=np.int8)])
-        names = [*names, PERCENTAGE]
+        try:
+            share = percentage_change(x1, x2, share=RESPONSE, minimum=float(lowest), higher_is_better=higher)
+        except StatisticsError as error:
+            silent.append(str(error))
+        else:
+            codes = np.column_stack([codes, share["category"].cat.codes.to_numpy(dtype=np.int8)])
+            names = [*names, PERCENTAGE]
     says = [bool((codes[:, k] >= 0).any()) for k in range(len(names))]
     silent += [f"{name} gives nobody a category" for name, some in zip(names, says, strict=True) if not some]
     return codes[:, says], [name for name, some in zip(names, says, strict=True) if some], silent
