@@ -23,7 +23,7 @@ from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.proportions import as_numbers, check_generator, cluster_codes
-from attachment_outcomes.inference.survival.curves import Codes, Labels, Numbers, few
+from attachment_outcomes.inference.survival.curves import ROUNDING, Codes, Labels, Numbers, few
 
 REPLICATES = 499
 MOST_GAP = 1e-9  # in units of log likelihood: far below what any interval could show
@@ -309,10 +309,10 @@ def _newton(design: _Design, weights: Numbers, mass: Numbers, allowed: float) ->
         wanted = np.zeros(len(mass))
         wanted[support] = aim / aim.sum()
         value, direction = float((weights * np.log(covered)).sum()), float(slope @ (wanted - mass))
-        share = 1.0
+        share, slack = 1.0, ROUNDING * abs(value)  # near the maximum a step gains less than the sum can show
         while share > 1e-10:
             tried = mass + share * (wanted - mass)
-            if float((weights * np.log(_covered(design, tried))).sum()) >= value + share * direction / 3 * (direction > 0):
+            if float((weights * np.log(_covered(design, tried))).sum()) >= value + share * max(direction, 0.0) / 3 - slack:
                 break
             share /= 2
         else:
