@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from attachment_outcomes.change.growth.analysis import criteria
 from attachment_outcomes.change.growth.comparison import compare_courses
 from attachment_outcomes.change.growth.curve import Growth, growth_curve
 from attachment_outcomes.change.growth.effect_size import feingold_d
+from attachment_outcomes.change.growth.fitting import likelihood_ratio
 from attachment_outcomes.change.growth.shapes import SHAPES, make_shape, treatment_ends
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import Estimate
+from attachment_outcomes.inference.mixed.model import mixed_model
 
 
 def course(n: int, weeks: list[float], *, slope: float, seed: int = 3, spread: float = 0.02) -> pd.DataFrame:
@@ -346,6 +349,18 @@ def test_a_singular_fit_is_in_every_rows_note() -> None:
     assert found.fit is not None
     assert found.fit.singular
     assert all("singular" in r.note for r in found.estimates)
+
+
+def test_a_likelihood_that_is_short_by_what_a_search_may_be_is_no_gain() -> None:
+    """Searches towards a variance of zero end millionths short of the model without it: not a reason to give no answer."""
+    data = course(40, [0, 1, 2, 3], slope=-0.1)
+    one = mixed_model("value ~ time", data, groups="person_id", reml=False)
+    two = replace(one, loglik=one.loglik - 1e-6, df=one.df + 2)
+    test = likelihood_ratio(one, two)
+    assert (test.statistic, test.df, test.p_boundary) == (0.0, 2, 1.0)
+    assert likelihood_ratio(one, replace(two, df=one.df + 1)).p_boundary == 0.5
+    with pytest.raises(StatisticsError, match="fits worse"):
+        likelihood_ratio(one, replace(two, loglik=one.loglik - 1))
 
 
 def test_one_occasion_or_one_person_is_not_testable() -> None:

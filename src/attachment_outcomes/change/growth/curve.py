@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attachment_outcomes.change.growth.effect_size import feingold_d
-from attachment_outcomes.change.growth.fitting import THERAPIST, Fitted, Structure, fit_course, label_therapists
+from attachment_outcomes.change.growth.fitting import FEWEST_FOR_SLOPES, THERAPIST, Fitted, Structure, fit_course, label_therapists
 from attachment_outcomes.change.growth.shapes import SPLINE, Shape, ends_of, make_shape
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.effects import Effect
@@ -139,7 +139,7 @@ def growth_curve(
     )
     labels, unknown, n_therapists = label_therapists(rows["person_id"], therapists)
     slopes = occasions > 2 and len(rows) > 2 * people
-    structure = Structure(slopes, labels is not None, slopes and labels is not None and n_therapists >= 5)
+    structure = Structure(slopes, labels is not None, slopes and labels is not None and n_therapists >= FEWEST_FOR_SLOPES)
     try:
         knots = ends_of(rows, treatment_end)
         form = make_shape(shape, seen["time"], times=rows["time"], knots=knots)

@@ -16,7 +16,7 @@ import pandas as pd
 
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.mixed.likelihood_ratio import compare
+from attachment_outcomes.inference.mixed.likelihood_ratio import LikelihoodRatio, compare
 from attachment_outcomes.inference.mixed.model import MixedFit, mixed_model
 from attachment_outcomes.inference.mixed.moments import Moments
 from attachment_outcomes.inference.mixed.reading import moments_of
@@ -25,6 +25,8 @@ PERSON, THERAPIST = "person_id", "therapist_id"
 # A slope whose estimate sits on the boundary is kept if the data speak for it at this level: Matuschek, H., et al. (2017), J. Mem.
 # Lang., 94, 305-315, who find .20 the best balance of error rates and power.
 KEEP_LEVEL = 0.20
+# Of the deviance. A search that goes towards a variance of zero may end a few millionths short of the model without that variance.
+SEARCH_ENDS = 1e-3
 FEWEST_FOR_SLOPES = 5  # therapists: below, a variance of slopes and its covariance with the levels cannot be told
 
 
@@ -102,16 +104,38 @@ def fit_course(
         if less is None or (found.fit.converged and not found.fit.singular):
             return Fitted(found.fit, structure, notes, found.moments)
         without = _fitted(rows, columns, slope, less, ci_level)
-        if found.fit.converged:
-            p = compare(without.fit, found.fit).p_boundary
-            if p <= KEEP_LEVEL:
-                return Fitted(found.fit, structure, notes, found.moments)
-            notes.append(f"{_dropped(structure)} left out: singular fit, and the model without fits as well (p = {p:.2f})")
-        else:
-            notes.append(f"{_dropped(structure)} left out: the search did not end at an optimum")
+        p = _gain(without.fit, found.fit) if found.fit.converged else np.nan
+        if p <= KEEP_LEVEL:
+            return Fitted(found.fit, structure, notes, found.moments)
+        told = f"singular fit, and the model without fits as well (p = {p:.2f})"
+        notes.append(f"{_dropped(structure)} left out: {'the search did not end at an optimum' if np.isnan(p) else told}")
         structure = less
         if structure.smaller() is None or (without.fit.converged and not without.fit.singular):
             return Fitted(without.fit, structure, notes, without.moments)
+
+
+def _gain(smaller: MixedFit, larger: MixedFit) -> float:
+    """Return the p value of the larger model's gain; NaN if it fits worse, so that its search did not end at an optimum."""
+    try:
+        return likelihood_ratio(smaller, larger).p_boundary
+    except StatisticsError:
+        return np.nan
+
+
+def likelihood_ratio(smaller: MixedFit, larger: MixedFit) -> LikelihoodRatio:
+    """Return the test of a larger model, taking a likelihood that is short by no more than a search may be as no gain.
+
+    Raises
+    ------
+    StatisticsError
+        If the larger model fits worse by more than that.
+    """
+    short = 2 * (smaller.loglik - larger.loglik)
+    if not 0 < short <= SEARCH_ENDS:
+        return compare(smaller, larger)
+    df = larger.df - smaller.df
+    note = "no gain: a variance near zero"
+    return LikelihoodRatio(statistic=0.0, df=df, p_value=1.0, p_boundary=1.0 if df > 1 else 0.5, note=note)
 
 
 def _dropped(structure: Structure) -> str:

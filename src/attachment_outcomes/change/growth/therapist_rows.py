@@ -9,12 +9,17 @@ import numpy as np
 import pandas as pd
 
 from attachment_outcomes.change.growth.curve import FEW_THERAPISTS, Course
-from attachment_outcomes.change.growth.fitting import PERSON, THERAPIST, with_therapist_intercepts, without_therapists
+from attachment_outcomes.change.growth.fitting import (
+    PERSON,
+    THERAPIST,
+    likelihood_ratio,
+    with_therapist_intercepts,
+    without_therapists,
+)
 from attachment_outcomes.change.therapists import CATERPILLAR, Ratio, caterpillar, variance_ratio
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.inference.mixed.likelihood_ratio import LikelihoodRatio, compare
 from attachment_outcomes.inference.mixed.model import INTERCEPT, RESIDUAL, mixed_model
 
 ANALYSIS = "therapist_effect"
@@ -125,18 +130,24 @@ def _likelihood_ratios(course: Course, common: dict[str, Any], told: str) -> lis
     columns, slope = list(course.shape.columns), course.shape.slope
     level = with_therapist_intercepts(course.fitted, course.rows, columns, slope=slope)
     none = without_therapists(course.fitted, course.rows, columns, slope=slope)
-    found = {LEVEL: compare(none.fit, level.fit)}
+    pairs = {LEVEL: (none.fit, level.fit)}
     if course.fitted.structure.therapist_slope:
-        found[SLOPE] = compare(level.fit, course.fit)
-    return [_likelihood_ratio(common, course, which, test, told) for which, test in found.items()]
-
-
-def _likelihood_ratio(common: dict[str, Any], course: Course, which: str, test: LikelihoodRatio, told: str) -> Estimate:
-    return Estimate(
-        **common, estimand="likelihood_ratio", group=which, definition=course.shape.name, estimate=test.statistic,
-        p_value=test.p_boundary, method="likelihood ratio (REML), mixture of chi-squared at the boundary",
-        note=f"therapists' {which}s against none; {told}",
-    )  # fmt: skip
+        pairs[SLOPE] = (level.fit, course.fit)
+    rows = []
+    for which, (smaller, larger) in pairs.items():
+        statistic, p_value, note = np.nan, np.nan, f"therapists' {which}s against none"
+        try:
+            test = likelihood_ratio(smaller, larger)
+            statistic, p_value = test.statistic, test.p_boundary
+        except StatisticsError as error:
+            note += f": {error}"
+        rows.append(
+            Estimate(
+                **common, estimand="likelihood_ratio", group=which, definition=course.shape.name, estimate=statistic,
+                p_value=p_value, method="likelihood ratio (REML), mixture of chi-squared at the boundary", note=f"{note}; {told}",
+            )
+        )  # fmt: skip
+    return rows
 
 
 def _end_adjusted(pairs: pd.DataFrame, therapists: pd.Series, common: dict[str, Any], fewest: int) -> tuple[Estimate, pd.DataFrame]:
