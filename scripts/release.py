@@ -1,5 +1,7 @@
 """Suppress small counts and write the tables that people open."""
 
+from typing import Any
+
 import pandas as pd
 
 from attachment_outcomes.files import read_table, write_table
@@ -8,8 +10,10 @@ from attachment_outcomes.job import Job, run
 from attachment_outcomes.release.disclosure import blank_like, suppress, suppress_estimates, suppress_flow
 
 FUNNEL_LIMITS = [f"{side}{level}{kind}" for side in ("low", "high") for level in ("95", "998") for kind in ("", "_adjusted")]
+EQUIVALENCE_LIMITS = ["tost_low", "tost_high", "ci_low", "ci_high", "p_equivalence", "p_difference"]
+LATENT = ["mean_change", "true_change_sd", "observed_change_sd", "true_variance", "error_variance", "reliability"]
 # Table: its counts, the columns that tell tables apart, the columns whose totals are known, and what is made from the counts.
-COUNTS: dict[str, dict[str, list[str]]] = {
+COUNTS: dict[str, dict[str, Any]] = {
     "concordance": {"counts": ["n"], "within": ["system", "way"], "margins": ["parent_class", "child_class"]},
     "residuals": {
         "counts": ["n"],
@@ -18,7 +22,26 @@ COUNTS: dict[str, dict[str, list[str]]] = {
         "derived": ["expected", "residual"],
     },
     "transitions": {"counts": ["n"], "within": ["name"], "margins": ["from_class", "to_class"]},
-    "growth": {"counts": ["n_observed"], "derived": ["observed_mean"]},
+    "rule_agreement": {"counts": ["n"], "derived": ["kappa", "ci_low", "ci_high", "kappa_linear", "agreement"]},
+    "rule_patterns": {"counts": ["n"], "within": ["outcome", "direction"]},
+    "rule_sensitivity": {"counts": ["n"], "derived": ["share", "ci_low", "ci_high"], "shares": {"share": "n"}},
+    "growth": {"counts": ["n_observed"], "within": ["outcome", "shape"], "derived": ["observed_mean"]},
+    "therapists": {"counts": ["n_clients"], "derived": ["estimate", "ci_low", "ci_high"]},
+    "sudden_gains": {"counts": ["n_gains", "n_losses", "n_available"]},
+    "sudden_gain_profile": {"counts": ["n"], "derived": ["mean", "ci_low", "ci_high"]},
+    "improvement_curves": {"counts": ["n_at_risk"], "derived": ["estimate", "ci_low", "ci_high"]},
+    "latent_change": {"counts": ["n", "n_both"], "derived": LATENT},
+    "invariance": {"counts": ["n", "n_both"]},
+    "missingness": {
+        "counts": ["n_expected", "n_seen", "n_dropout", "n_intermittent", "n_later", "n_never"],
+        "within": ["outcome", "occasion"],
+    },
+    "missing_estimates": {"counts": ["n"], "derived": ["estimate", "ci_low", "ci_high"], "shares": {"estimate": "n"}},
+    "tipping_point": {"counts": ["n", "shifted_n"], "derived": ["estimate", "ci_low", "ci_high"]},
+    "missing_balance": {"counts": ["n", "seen_n"]},
+    "security_reliability": {"counts": []},
+    "equivalence": {"counts": ["n", "first_n", "second_n"], "derived": ["estimate", "std_error", *EQUIVALENCE_LIMITS]},
+    "specifications": {"counts": ["n"], "derived": ["estimate", "std_error", "ci_low", "ci_high"], "shares": {"estimate": "n"}},
     # The limits are functions of n, so they would give it back.
     "funnel": {"counts": ["n", "events"], "derived": ["proportion", *FUNNEL_LIMITS]},
     "completeness": {"counts": ["n_present", "n_expected"], "derived": ["proportion"]},
@@ -39,7 +62,8 @@ def main(job: Job) -> None:
         write_table(table, getattr(job.output, name))
     for name in AS_THEY_ARE:
         write_table(read_table(getattr(job.input, name)), getattr(job.output, name))
-    flow = pd.concat([read_table(path) for path in job.input.flow], ignore_index=True)
+    # The steps of change count the same people again.
+    flow = pd.concat([read_table(path) for path in job.input.flow], ignore_index=True).drop_duplicates(ignore_index=True)
     write_table(suppress_flow(flow, threshold=threshold), job.output.flow)
 
 

@@ -45,10 +45,14 @@ class Job:
         return str(self.wildcards["study"])
 
     @property
+    def seed(self) -> int:
+        """The job's own seed, which derives from the global seed, the rule and the wildcards."""
+        return seed(self.params.seed, self.rule, *(f"{k}={v}" for k, v in sorted(self.wildcards.items())))
+
+    @property
     def rng(self) -> np.random.Generator:
-        """A fresh generator, seeded by the global seed, the rule and the wildcards."""
-        wildcards = [f"{k}={v}" for k, v in sorted(self.wildcards.items())]
-        return np.random.default_rng(seed(self.params.seed, self.rule, *wildcards))
+        """A fresh generator from the job's own seed."""
+        return np.random.default_rng(self.seed)
 
 
 def plain_job(

@@ -71,6 +71,26 @@ FIGURES: dict[str, Item] = {
         _both(_has("change"), _has("measures", "styles")),
     ),
     "growth": Item("Attachment change", "Growth over treatment", ("growth", "estimates"), _has("change", "growth")),
+    "therapist_effects": Item(
+        "Attachment change", "Differences between therapists", ("therapists", "estimates"), _has("change", "growth")
+    ),
+    "earned_security": Item(
+        "Attachment change",
+        "Earned security and what error alone would give",
+        ("estimates",),
+        _both(_has("change"), _has("measures", "styles")),
+    ),
+    "rule_agreement": Item("Attachment change", "Agreement of the rules", ("rule_agreement", "rule_patterns"), _has("change")),
+    "rule_sensitivity": Item(
+        "Attachment change", "Shares over reliability and smallest change", ("rule_sensitivity",), _has("change")
+    ),
+    "time_to_improvement": Item("Course", "Time to improvement", ("improvement_curves", "estimates"), _has("change")),
+    "latent_change": Item("Course", "Latent change", ("latent_change", "estimates"), _both(_has("change"), _feeds("items"))),
+    "missingness": Item("Robustness", "Who was seen", ("missingness", "estimates"), _has("change")),
+    "tipping_point": Item("Robustness", "Tipping points", ("tipping_point",), _has("change")),
+    "equivalence": Item("Robustness", "Equivalence", ("equivalence",), _has("change")),
+    "specification_curve": Item("Robustness", "Specification curve", ("specifications", "estimates"), _has("change")),
+    "invariance": Item("Measures", "Do the items mean the same at both occasions?", ("invariance",), _feeds("items")),
     "attachment_space": Item(
         "Attachment change", "Attachment anxiety and avoidance", ("styles", "estimates"), _has("measures", "styles")
     ),
@@ -118,6 +138,11 @@ TABLES: dict[str, Item] = {
     ),
     "security": Item("Attachment change", "Earned security", ("estimates",), _both(_has("change"), _has("measures", "styles"))),
     "growth_model": Item("Attachment change", "Growth over treatment", ("estimates",), _has("change", "growth")),
+    "minimal_change": Item("Attachment change", "Minimal important differences", ("estimates",), _has("change")),
+    "missing": Item("Robustness", "Change by how missing scores are handled", ("estimates",), _has("change")),
+    "equivalence": Item("Robustness", "Equivalence", ("equivalence",), _has("change")),
+    "specifications": Item("Robustness", "Specification curve", ("specifications", "estimates"), _has("change")),
+    "invariance": Item("Measures", "Longitudinal invariance", ("invariance",), _feeds("items")),
     "couples": Item("Couples", "Couples", ("estimates",), _has("dyads")),
     "rupture": Item("Rupture and repair", "Ruptures, repairs and outcome", ("estimates",), _has("rupture")),
     "concordance": Item("Transmission", "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
@@ -142,7 +167,29 @@ FILES: dict[str, str] = {
     **{name: f"{name}.csv" for name in ("estimates", "claims", "flow", "concordance")},
     **{
         name: f"steps/released/{name}.parquet"
-        for name in ("residuals", "transitions", "growth", "funnel", "completeness", "sample_statistics")
+        for name in (
+            "residuals",
+            "transitions",
+            "growth",
+            "funnel",
+            "completeness",
+            "sample_statistics",
+            "rule_agreement",
+            "rule_patterns",
+            "rule_sensitivity",
+            "security_reliability",
+            "therapists",
+            "sudden_gains",
+            "sudden_gain_profile",
+            "improvement_curves",
+            "latent_change",
+            "invariance",
+            "missingness",
+            "missing_estimates",
+            "tipping_point",
+            "equivalence",
+            "specifications",
+        )
     },
     **{
         name: f"steps/{name}.parquet"
@@ -359,7 +406,7 @@ def _check_scores(plan: Plan, study: str) -> None:
             )
 
 
-_SCORE_KEYS = {"score", "anxiety", "avoidance", "satisfaction", "outcome", "scores"}
+_SCORE_KEYS = {"score", "anxiety", "avoidance", "satisfaction", "outcome", "scores", "scales", "covariates", "outcomes", "series"}
 
 
 def _scores(part: Any, key: str = "") -> list[str]:

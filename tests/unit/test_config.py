@@ -51,14 +51,15 @@ def message(project: Path, text: str | bytes) -> str:
 def test_a_good_study_gets_its_defaults_at_every_depth(project: Path) -> None:
     study = config.load_study("mine")
     assert study["bundled"] is False
-    assert study["measures"] == {"styles": []}
+    assert study["measures"]["styles"] == []
+    assert study["measures"]["invariance"] == {"baseline": "first", "end": "last", "rater": "self"}
     assert study["sources"][0]["encoding"] == "utf-8"
     assert study["sources"][0]["tables"][0]["distinct"] is False
 
 
 def test_defaults_of_one_study_are_not_shared_with_another(project: Path) -> None:
     config.load_study("mine")["measures"]["styles"].append("spoilt")
-    assert config.load_study("mine")["measures"] == {"styles": []}
+    assert config.load_study("mine")["measures"]["styles"] == []
 
 
 def test_an_unknown_key_is_named_with_the_nearest_known_one(project: Path) -> None:

@@ -4,14 +4,18 @@
 
 rule measure:
     """
-    Score the instruments, classify styles and estimate reliability.
+    Score the instruments, classify styles, and estimate reliability and longitudinal invariance.
     """
     input:
         answers="<results>/{study}/steps/canonical/items.parquet",
         scores="<results>/{study}/steps/canonical/scores.parquet",
+        people="<results>/{study}/steps/canonical/people.parquet",
+        waves="<results>/{study}/steps/canonical/waves.parquet",
+        treatments="<results>/{study}/steps/canonical/treatments.parquet",
     output:
         scores="<results>/{study}/steps/scores.parquet",
         styles="<results>/{study}/steps/styles.parquet",
+        invariance="<results>/{study}/steps/invariance.parquet",
         estimates="<results>/{study}/steps/estimates/measure.parquet",
         flow="<results>/{study}/steps/flow/measure.parquet",
     log:

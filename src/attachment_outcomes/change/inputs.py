@@ -84,6 +84,8 @@ class ChangeData:
         The study's ``change`` block.
     instruments
         Instrument key to its configuration.
+    overrides
+        Instrument key to the study's own form of it: range, items.
     ci_level
         Confidence level of every interval.
     seed
@@ -102,6 +104,7 @@ class ChangeData:
     answers: pd.DataFrame
     settings: Mapping[str, Any]
     instruments: Mapping[str, Mapping[str, Any]]
+    overrides: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ci_level: float = CI_LEVEL
     seed: int = 0
     flow: Flow = field(default_factory=Flow)

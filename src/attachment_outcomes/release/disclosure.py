@@ -10,7 +10,7 @@ A hidden number is missing (NaN), never zero. Nothing is rounded here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,7 @@ def suppress(
     within: Sequence[str] = (),
     margins: Sequence[str] = (),
     derived: Sequence[str] = (),
+    shares: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Hide small counts of a table, and as many more as keep them from being had by subtraction.
 
@@ -56,6 +57,9 @@ def suppress(
         Columns whose totals are known too, e.g. the row and the column class of a cross table.
     derived : sequence of str
         Columns computed from the counts, hidden in every row in which a count is.
+    shares : mapping, optional
+        Column of shares to the column of their denominator. Where events, or those without, number 1 to ``threshold - 1``, what is
+        derived is hidden; so is a share, if it is among ``derived``.
 
     Returns
     -------
@@ -82,6 +86,10 @@ def suppress(
             pass
         shown[column] = np.where(hidden, np.nan, values)
         any_hidden |= hidden
+    for share, of in (shares or {}).items():
+        events = np.round(shown[share].to_numpy(dtype=float) * frame[of].to_numpy(dtype=float))
+        rest = frame[of].to_numpy(dtype=float) - events
+        any_hidden |= ((events >= 1) & (events < threshold)) | ((rest >= 1) & (rest < threshold))
     for column in derived:
         shown[column] = shown[column].mask(any_hidden)
     return shown
