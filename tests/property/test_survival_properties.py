@@ -1,11 +1,14 @@
-"""Survival estimates: what must hold for any data."""
+"""Survival, sudden gains and times of improvement: what must hold for any data."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attachment_outcomes.change.gain_criteria import Rule, find_gains
+from attachment_outcomes.change.timing import improvement_times
 from attachment_outcomes.inference.survival import cumulative_incidence, kaplan_meier, log_rank, restricted_mean, turnbull
 
 PEOPLE = st.lists(
@@ -112,3 +115,49 @@ def test_log_rank_does_not_depend_on_which_group_is_first(people: list[tuple[int
     one, two = log_rank(t, c == 1, g), log_rank(t, c == 1, 3 - g)
     assert abs(one.statistic - two.statistic) < 1e-8
     np.testing.assert_allclose(one.observed.sum(), one.expected.sum(), atol=1e-9)
+
+
+SERIES = st.lists(
+    st.lists(st.integers(0, 40) | st.none(), min_size=7, max_size=7), min_size=1, max_size=8
+)  # people by seven sessions, some scores missing
+
+
+def scores(series: list[list[int | None]]) -> np.ndarray:
+    return np.array([[np.nan if v is None else v for v in row] for row in series], dtype=float)
+
+
+@given(SERIES, st.sampled_from(["published", "student", None]), st.booleans())
+def test_sudden_gains_under_shift_scale_and_direction(series: list[list[int | None]], third: str | None, first: bool) -> None:
+    x = scores(series)
+    rule = Rule(cutoff=4, third=third, first_session=first)  # type: ignore[arg-type]
+    found = find_gains(x, rule)
+    assert not (found.gain & found.loss).any()
+    assert not ((found.gain | found.loss) & ~found.available).any()
+    moved = find_gains(2 * x + 8, Rule(cutoff=8, third=third, first_session=first), minimum=8)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.gain, moved.gain)
+    np.testing.assert_array_equal(found.loss, moved.loss)
+    level = Rule(cutoff=4, percent=None, third=third, first_session=first)  # type: ignore[arg-type]
+    one, other = find_gains(x, level), find_gains(x, level, higher_is_better=True)
+    np.testing.assert_array_equal(one.gain, other.loss)
+    np.testing.assert_array_equal(one.loss, other.gain)
+
+
+@given(SERIES)
+def test_more_criteria_never_find_more_gains(series: list[list[int | None]]) -> None:
+    x = scores(series)
+    all_three, first_two = find_gains(x, Rule(cutoff=4)).gain, find_gains(x, Rule(cutoff=4, third=None)).gain
+    assert not (all_three & ~first_two).any()
+    assert not (all_three & ~find_gains(x, Rule(cutoff=4, third="student")).gain).any()
+
+
+@given(SERIES)
+def test_confirmed_improvement_is_never_before_the_first(series: list[list[int | None]]) -> None:
+    rows = [(i, t, v < 20) for i, row in enumerate(series) for t, v in enumerate(row) if v is not None]
+    if not rows:
+        return
+    frame = pd.DataFrame(rows, columns=["person_id", "time", "improved"])
+    confirmed, once = improvement_times(frame), improvement_times(frame, confirmed=False)
+    assert (confirmed.person == once.person).all()
+    assert (confirmed.right >= once.right).all()
+    assert (confirmed.left <= confirmed.right).all()
+    assert set(np.flatnonzero(confirmed.cause == 1)) <= set(np.flatnonzero(once.cause == 1))
