@@ -125,6 +125,18 @@ def test_share_by_hand() -> None:
     estimates_frame(rows)
 
 
+def test_few_events_leave_an_interval_of_both_shares_limits() -> None:
+    """None of 40 crosses: Wilson's upper limit is z²/(n + z²) = .0876, so that the excess reaches about that far up."""
+    first = np.column_stack([np.linspace(4.6, 6.5, 40), np.tile([5.0, 5.6, 4.9, 5.2], 10)])
+    rows = by_estimand(
+        earned_security(["fearful"] * 40, ["fearful"] * 40, scores=first, reliability=(0.9, 0.9), region=quadrant(4, 4))
+    )
+    excess = rows["excess"]
+    assert excess.estimate == pytest.approx(-rows["expected_without_change"].estimate)
+    assert excess.ci_high == pytest.approx(excess.estimate + 0.0876, abs=0.003)
+    assert "fewer than 10 people" in excess.note
+
+
 def test_missing_reliability_is_named() -> None:
     rows = earned_security(["fearful", "secure"], ["secure", "secure"], scores=[[5, 5], [2, 2]], region=quadrant(4, 4))
     assert "reliabilities of both dimensions" in rows[-1].note

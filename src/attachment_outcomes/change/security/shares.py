@@ -44,7 +44,7 @@ from attachment_outcomes.change.security.expectation import (
 )
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import wilson
-from attachment_outcomes.inference.effects import effect
+from attachment_outcomes.inference.effects import Effect, effect
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.proportions import CLUSTERED, WILSON, Proportion, cluster_codes, proportion, robust_variance
 
@@ -55,6 +55,7 @@ DEFINITIONS = [CROSSING, RELIABLE, SUSTAINED]
 COMPLETE, WEIGHTED, WORST, BEST = "complete cases", "weighted for drop-out", "worst case of drop-out", "best case of drop-out"
 DROPOUT = [COMPLETE, WEIGHTED, WORST, BEST]
 SCREENED = "chosen by observed scores"  # what a row is called whose expectation rests on a reference population
+FEW_EVENTS = 10  # people who reached it, or did not; below, the delta method's interval of a difference is too short
 CAVEAT = "crossing the boundary is not by itself a change of attachment: read it beside the share expected without change"
 OWN_MOMENTS = (
     "assumes normal scores, the given reliabilities at every occasion, and people chosen, if at all, by what they truly are: true "
@@ -165,8 +166,9 @@ def earned_security(
     -----
     The share has Wilson's interval (on the effective n if there are clusters or weights). The excess has a delta-method interval
     from influence values that include the estimation of mean, covariance and weights, summed within clusters, with t on G − 1 df;
-    the reliabilities, and a reference without ``n``, are taken as known. The distance that counts as reliable is fixed by the data
-    before it is used for both the observed and the expected share.
+    where fewer than 10 people reached it (or did not) it is made of the limits of its two shares. The reliabilities and a reference
+    without ``n``, are taken as known. The distance that counts as reliable is fixed by the data before it is used for both the
+    observed and the expected share.
     """
     for word, allowed in ((definition, DEFINITIONS), (dropout, DROPOUT)):
         if word not in allowed:
@@ -206,7 +208,7 @@ def earned_security(
     sample = _Sample((first != secure).to_numpy(dtype=bool), seen, reached, x, codes, extra).only(known)
     if not sample.insecure.any():
         return [_untestable("nobody classed at both occasions was insecure at baseline", outcome, label)]
-    row, value, influence, told = _observed(sample, dropout, ci_level)
+    row, influence, told = _observed(sample, dropout, ci_level)
     if row is None:
         return [_untestable(f"{dropout}: {told}", outcome, label)]
     kept = f"reliable change {WHICH[which]}" if definition == RELIABLE else ""
@@ -224,7 +226,7 @@ def earned_security(
     chance = _chance(definition, reliability, planes, distance, which, error_correlation)
     try:
         error_covariance(np.eye(2), reliability, error_correlation=error_correlation)
-        more = _excess(sample, value, influence, chance, reference, ci_level)
+        more = _excess(sample, row, influence, chance, reference, ci_level)
     except StatisticsError as error:
         return [shown, _untestable(f"excess over measurement error: {error}", outcome, label, "excess")]
     model = OWN_MOMENTS if reference is None else "; ".join(t for t in (REFERENCE_MOMENTS, reference.source) if t)
@@ -260,8 +262,8 @@ def _untestable(reason: str, outcome: str, definition: str, group: str = "") -> 
     return replace(not_testable(ANALYSIS, reason, outcome=outcome), group=group, definition=definition)
 
 
-def _observed(s: _Sample, dropout: str, ci_level: float) -> tuple[Proportion | None, float, Numbers, str]:
-    """Return the share with its interval, its value, each person's influence on it, and what is to be told of the weights."""
+def _observed(s: _Sample, dropout: str, ci_level: float) -> tuple[Proportion | None, Numbers, str]:
+    """Return the share with its interval, each person's influence on it, and what is to be told of the weights."""
     rate = s.insecure.mean()
     influence = np.zeros(len(s.insecure))
     codes = None if s.codes is None else s.codes[s.insecure]
@@ -270,7 +272,7 @@ def _observed(s: _Sample, dropout: str, ci_level: float) -> tuple[Proportion | N
         share = proportion(reached, clusters=codes, ci_level=ci_level)
         influence[s.insecure] = (reached - reached.mean()) / rate
         told = "everybody insecure at baseline was seen, so that there is nothing to weight" if dropout == WEIGHTED else ""
-        return share, share.estimate, influence, told
+        return share, influence, told
     seen = s.seen[s.insecure]
     given = [] if s.x is None else [s.x[s.insecure]]
     given += [] if s.covariates is None else [filled(s.covariates[s.insecure], seen)]
@@ -279,7 +281,7 @@ def _observed(s: _Sample, dropout: str, ci_level: float) -> tuple[Proportion | N
             raise StatisticsError("needs scores at baseline or other covariates")
         found = weighted_share(s.reached[s.insecure], seen, np.column_stack(given))
     except StatisticsError as error:
-        return None, np.nan, influence, str(error)
+        return None, influence, str(error)
     influence[s.insecure] = found.influence / rate
     told = (
         f"{found.n_seen} of {found.n} were seen; the weights leave the information of {found.effective:.0f} of them, "
@@ -297,11 +299,11 @@ def _observed(s: _Sample, dropout: str, ci_level: float) -> tuple[Proportion | N
         estimate=p, std_error=float(np.sqrt(variance)), ci_low=plain.ci_low, ci_high=plain.ci_high, ci_level=ci_level, n=found.n,
         n_clusters=np.nan if labels is None else df + 1, design_effect=np.nan,
         method=f"inverse-probability weights, {WILSON if labels is None else CLUSTERED}",
-    ), p, influence, told  # fmt: skip
+    ), influence, told  # fmt: skip
 
 
 def _excess(
-    s: _Sample, value: float, influence: Numbers, chance: Chance, reference: Reference | None, ci_level: float
+    s: _Sample, share: Proportion, influence: Numbers, chance: Chance, reference: Reference | None, ci_level: float
 ) -> list[Estimate]:
     """Return the rows of the expectation and of what is observed beyond it."""
     assert s.x is not None  # the caller has seen to that
@@ -319,15 +321,42 @@ def _excess(
         extra = float(gradient[:, 0] @ reference_variance(reference) @ gradient[:, 0])
     how = "delta method" + ("" if s.codes is None else ", cluster-robust (CR1), t on G - 1 df")
     rows = []
-    for estimand, found, u in (("expected_without_change", expected, own), ("excess", value - expected, influence - own)):
-        e = widened(effect(found, u, s.codes, method=how, ci_level=ci_level), extra)
+    found_alone = widened(effect(expected, own, s.codes, method=how, ci_level=ci_level), extra)
+    beyond = widened(effect(share.estimate - expected, influence - own, s.codes, method=how, ci_level=ci_level), extra)
+    counted = share.estimate * (s.insecure & s.seen).sum()
+    if min(counted, (s.insecure & s.seen).sum() - counted) < FEW_EVENTS:
+        beyond = _by_limits(share, found_alone, beyond)
+    for estimand, e in (("expected_without_change", found_alone), ("excess", beyond)):
         bounds = (max(e.ci_low, 0.0), min(e.ci_high, 1.0)) if estimand != "excess" else (e.ci_low, e.ci_high)
         rows.append(
             Estimate(
-                analysis=ANALYSIS, estimand=estimand, estimate=found, std_error=e.std_error, ci_low=bounds[0], ci_high=bounds[1],
-                ci_level=ci_level, p_value=e.p_value if estimand == "excess" else np.nan, n=int(s.insecure.sum()),
-                n_clusters=e.n_clusters, unit="proportion", direction="higher is better" if estimand == "excess" else "",
-                method=how, note=e.note,
+                analysis=ANALYSIS, estimand=estimand, estimate=e.estimate, std_error=e.std_error, ci_low=bounds[0],
+                ci_high=bounds[1], ci_level=ci_level, p_value=e.p_value if estimand == "excess" else np.nan,
+                n=int(s.insecure.sum()), n_clusters=e.n_clusters, unit="proportion",
+                direction="higher is better" if estimand == "excess" else "",
+                method=e.method, note=e.note,
             )
         )  # fmt: skip
     return rows
+
+
+def _by_limits(share: Proportion, alone: Effect, beyond: Effect) -> Effect:
+    r"""Return the excess with an interval from those of its two parts.
+
+    .. math:: d - \sqrt{(p - l)^2 + (u_e - e)^2}, \quad d + \sqrt{(u - p)^2 + (e - l_e)^2}
+
+    with the limits l, u of the observed and of the expected share. With few events the delta method takes the observed share for
+    nearly certain (with none, for wholly so), where Wilson's limits do not. The two shares go together, which this leaves out: the
+    interval is on the long side. There is no p value.
+
+    References
+    ----------
+    Zou, G. Y., & Donner, A. (2008). Statistics in Medicine, 27, 1693-1702.
+    """
+    p, e = share.estimate, alone.estimate
+    low, high = (float(v) for v in (np.hypot(p - share.ci_low, alone.ci_high - e), np.hypot(share.ci_high - p, e - alone.ci_low)))
+    note = "; ".join(t for t in (f"fewer than {FEW_EVENTS} people reached it, or did not", beyond.note) if t)
+    return replace(
+        beyond, ci_low=p - e - low, ci_high=p - e + high, p_value=np.nan, note=note,
+        method="from Wilson's limits of the observed and the delta method's of the expected share",
+    )  # fmt: skip
