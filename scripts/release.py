@@ -30,6 +30,7 @@ COUNTS: dict[str, dict[str, Any]] = {
     "sudden_gains": {"counts": ["n_gains", "n_losses", "n_available"]},
     "sudden_gain_profile": {"counts": ["n"], "derived": ["mean", "ci_low", "ci_high"]},
     "improvement_curves": {"counts": ["n_at_risk"], "derived": ["estimate", "ci_low", "ci_high"]},
+    "dose_response": {"counts": ["n"], "derived": ["estimate", "ci_low", "ci_high"]},
     "latent_change": {"counts": ["n", "n_both"], "derived": LATENT},
     "invariance": {"counts": ["n", "n_both"]},
     "missingness": {

@@ -84,7 +84,18 @@ FIGURES: dict[str, Item] = {
     "rule_sensitivity": Item(
         "Attachment change", "Shares over reliability and smallest change", ("rule_sensitivity",), _has("change")
     ),
-    "time_to_improvement": Item("Course", "Time to improvement", ("improvement_curves", "estimates"), _has("change")),
+    "sudden_gains": Item(
+        "Course",
+        "Sudden gains between sessions",
+        ("sudden_gains", "sudden_gain_profile", "estimates"),
+        _has("change", "sudden_gains"),
+    ),
+    "dose_response": Item(
+        "Course", "Improvement by number of sessions", ("dose_response", "estimates"), _both(_has("change"), _feeds("sessions"))
+    ),
+    "time_to_improvement": Item(
+        "Course", "Time to reliable improvement", ("improvement_curves", "dose_response", "estimates"), _has("change")
+    ),
     "latent_change": Item("Course", "Latent change", ("latent_change", "estimates"), _both(_has("change"), _feeds("items"))),
     "missingness": Item("Robustness", "Who was seen", ("missingness", "estimates"), _has("change")),
     "tipping_point": Item("Robustness", "Tipping points", ("tipping_point",), _has("change")),
@@ -139,6 +150,7 @@ TABLES: dict[str, Item] = {
     "security": Item("Attachment change", "Earned security", ("estimates",), _both(_has("change"), _has("measures", "styles"))),
     "growth_model": Item("Attachment change", "Growth over treatment", ("estimates",), _has("change", "growth")),
     "minimal_change": Item("Attachment change", "Minimal important differences", ("estimates",), _has("change")),
+    "timing": Item("Course", "Timing of improvement, sudden gains and sessions", ("estimates",), _has("change")),
     "missing": Item("Robustness", "Change by how missing scores are handled", ("estimates",), _has("change")),
     "equivalence": Item("Robustness", "Equivalence", ("equivalence",), _has("change")),
     "specifications": Item("Robustness", "Specification curve", ("specifications", "estimates"), _has("change")),
@@ -182,6 +194,7 @@ FILES: dict[str, str] = {
             "sudden_gains",
             "sudden_gain_profile",
             "improvement_curves",
+            "dose_response",
             "latent_change",
             "invariance",
             "missingness",

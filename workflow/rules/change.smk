@@ -61,6 +61,7 @@ rule course:
         sudden_gains="<results>/{study}/steps/sudden_gains.parquet",
         sudden_gain_profile="<results>/{study}/steps/sudden_gain_profile.parquet",
         improvement_curves="<results>/{study}/steps/improvement_curves.parquet",
+        dose_response="<results>/{study}/steps/dose_response.parquet",
         latent_change="<results>/{study}/steps/latent_change.parquet",
         estimates="<results>/{study}/steps/estimates/course.parquet",
         flow="<results>/{study}/steps/flow/course.parquet",

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from attachment_outcomes.change import (
+    dose,
     equivalence,
     latent_change,
     outcomes,
@@ -46,6 +47,7 @@ COURSE = (
     Analysis(("growth", "therapist_effect"), growth.TABLES, growth.analyse),
     Analysis(("sudden_gains",), sudden_gains.TABLES, sudden_gains.analyse),
     Analysis(("time_to_improvement",), timing.TABLES, timing.analyse),
+    Analysis(("dose_response",), dose.TABLES, dose.analyse),
     Analysis(("latent_change",), latent_change.TABLES, latent_change.analyse),
 )
 ROBUSTNESS = (

@@ -21,6 +21,7 @@ BUILDERS = {
     "samples": "attachment_outcomes.present.tables.samples:build",
     "security": "attachment_outcomes.present.tables.security:build",
     "specifications": "attachment_outcomes.present.tables.specifications:build",
+    "timing": "attachment_outcomes.present.tables.timing:build",
     "transitions": "attachment_outcomes.present.tables.transitions:build",
 }
 
