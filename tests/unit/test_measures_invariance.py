@@ -198,6 +198,7 @@ def test_estimates_come_from_keyed_answers_of_first_and_last_wave(reference: Ref
     assert theirs["configural"]["rmsea"] > 0.08  # so by the rule nothing holds
     assert (verdict["estimate"], verdict["group"]) == (0.0, "verdict")
     assert "one factor does not fit both occasions" in verdict["note"]
+    assert "below 300 people the rule often fails without cause" in verdict["note"]
     assert "treated as continuous" in verdict["note"]
     assert "rule stated beforehand" in verdict["method"]
 

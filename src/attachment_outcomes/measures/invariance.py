@@ -35,6 +35,7 @@ ANALYSIS = "invariance"
 METHOD = "maximum likelihood with missing answers, one factor an occasion, correlated uniquenesses of an item"
 CONFIGURAL, METRIC, SCALAR, STRICT = LEVELS = ("configural", "metric", "scalar", "strict")
 LEAST_ITEMS = 3
+FEW = 300  # people; with 150 the rule failed 16 of 100 samples whose items had not changed (docs/methods/measurement.md)
 MEANING = "change of this score may be a change of meaning"
 TABLES: dict[str, dict[str, str]] = {
     "invariance": {
@@ -320,11 +321,12 @@ def _rows(found: Invariance, pair: Repeated, outcome: str, form: Instrument, ci_
         f"rule stated beforehand: configural CFI >= {rule.cfi:g} and RMSEA <= {rule.rmsea:g}; then loss of "
         f"CFI <= {rule.loss_of_cfi:g} and gain of RMSEA <= {rule.gain_of_rmsea:g}"
     )
+    few = "" if found.scalar or found.n_both >= FEW else f"; below {FEW} people the rule often fails without cause; look at chi-square too"
     rows.append(
         Estimate(
             analysis=ANALYSIS, estimand="scalar_invariance", outcome=outcome, group="verdict", estimate=float(found.scalar),
             method=told, n=found.levels[0].fit.n, unit="1 = holds, 0 = does not", direction="higher is better", ci_level=ci_level,
-            note=f"{found.verdict}; {found.n_both} people at both occasions{steps}",
+            note=f"{found.verdict}; {found.n_both} people at both occasions{few}{steps}",
         )
     )  # fmt: skip
     return rows
