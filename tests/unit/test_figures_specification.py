@@ -15,7 +15,7 @@ from attachment_outcomes.inference.equivalence import estimate_equivalence
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame
 from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.figures import equivalence, specification_curve
-from attachment_outcomes.present.tables import equivalence as equivalence_table
+from attachment_outcomes.present.tables import equivalence_tests as equivalence_table
 from attachment_outcomes.present.tables import specifications as specifications_table
 
 SETTINGS: dict[str, Any] = {

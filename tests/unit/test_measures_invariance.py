@@ -31,7 +31,7 @@ from attachment_outcomes.measures.omega import one_factor
 from attachment_outcomes.measures.repeated import repeated_answers
 from attachment_outcomes.present.drawing import NothingToDraw
 from attachment_outcomes.present.figures.invariance import draw
-from attachment_outcomes.present.tables.invariance import build
+from attachment_outcomes.present.tables.invariance_levels import build
 from attachment_outcomes.study.contracts import typed
 
 STATISTIC = 2e-6  # lavaan stops within about 1e-7 of the least value of a function that is multiplied by n

@@ -11,6 +11,5 @@ __getattr__, __dir__ = entry_points(
         "fit_indices": "indices",
         "fit_structure": "fit",
         "moments_of": "moments",
-        "structure": "structure",
     },
 )

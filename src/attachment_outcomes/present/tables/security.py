@@ -33,6 +33,9 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     """Return earned security, what is expected of it without change, and transitions, by classification."""
     rows = rows_of(tables["estimates"], analysis="earned_security") + rows_of(tables["estimates"], analysis="transition")
     rows = [r for r in rows if r["estimand"] in (*ORDER, "bowker", "stuart_maxwell")]
+    main = {str(r["outcome"]) for r in rows if r["primary"]}
+    # Every definition and handling of drop-out for the primary classification; of the others only the primary definition.
+    rows = [r for r in rows if str(r["outcome"]) in main or str(r["definition"]) in ("", DEFINITIONS[0])]
     rows.sort(key=lambda r: (str(r["outcome"]), _definition(r), _place(r), not r["primary"]))
     return estimate_table(
         rows,

@@ -38,7 +38,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     rule = Rule(**((settings.get("measures") or {}).get("invariance") or {}).get("rule", {}))
     return make_table(
         pd.DataFrame(lines),
-        name="invariance",
+        name="invariance_levels",
         title="Do the items mean the same at both occasions?",
         group="score" if lines else None,
         notes=[

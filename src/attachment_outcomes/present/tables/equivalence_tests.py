@@ -39,7 +39,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     sources = sorted({f"{outcome_title(str(r['outcome']), settings)}: {r['margin_source']}" for r in records(rows)})
     return make_table(
         pd.DataFrame(lines),
-        name="equivalence",
+        name="equivalence_tests",
         title="Equivalence with norms, of change with none, and of earned and continuously secure people",
         notes=[
             "Two one-sided tests; p values are adjusted by Holm over the outcomes of a question",
