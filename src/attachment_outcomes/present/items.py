@@ -1,0 +1,184 @@
+"""What a study's report can hold: figures, tables and pages, what each is drawn from, and which studies have it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Study = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One figure or table: where the report puts it, the tables it is drawn from, and when a study can have it."""
+
+    category: str
+    title: str
+    needs: tuple[str, ...]
+    when: Callable[[Study], bool] = lambda study: True
+
+
+def _has(*path: str) -> Callable[[Study], bool]:
+    def check(study: Study) -> bool:
+        part: Any = study
+        for key in path:
+            part = part.get(key) if isinstance(part, Mapping) else None
+        return bool(part)
+
+    return check
+
+
+def _both(*checks: Callable[[Study], bool]) -> Callable[[Study], bool]:
+    return lambda study: all(check(study) for check in checks)
+
+
+def _feeds(table: str) -> Callable[[Study], bool]:
+    return lambda study: any(t["table"] == table for source in study["sources"] for t in source["tables"])
+
+
+FIGURES: dict[str, Item] = {
+    "jacobson": Item("Attachment change", "Before and after, person by person", ("people_change", "estimates"), _has("change")),
+    "style_flow": Item(
+        "Attachment change",
+        "Styles at the first and the last wave",
+        ("transitions", "estimates"),
+        _both(_has("change"), _has("measures", "styles")),
+    ),
+    "growth": Item("Attachment change", "Growth over treatment", ("growth", "estimates"), _has("change", "growth")),
+    "therapist_effects": Item(
+        "Attachment change", "Differences between therapists", ("therapists", "estimates"), _has("change", "growth")
+    ),
+    "earned_security": Item(
+        "Attachment change",
+        "Earned security and what error alone would give",
+        ("estimates",),
+        _both(_has("change"), _has("measures", "styles")),
+    ),
+    "rule_agreement": Item("Attachment change", "Agreement of the rules", ("rule_agreement", "rule_patterns"), _has("change")),
+    "rule_sensitivity": Item(
+        "Attachment change", "Shares over reliability and smallest change", ("rule_sensitivity",), _has("change")
+    ),
+    "sudden_gains": Item(
+        "Course",
+        "Sudden gains between sessions",
+        ("sudden_gains", "sudden_gain_profile", "estimates"),
+        _has("change", "sudden_gains"),
+    ),
+    "dose_response": Item(
+        "Course", "Improvement by number of sessions", ("dose_response", "estimates"), _both(_has("change"), _feeds("sessions"))
+    ),
+    "time_to_improvement": Item("Course", "Time to reliable improvement", ("improvement_curves", "estimates"), _has("change")),
+    "latent_change": Item("Course", "Latent change", ("latent_change", "estimates"), _both(_has("change"), _feeds("items"))),
+    "missingness": Item("Robustness", "Who was seen", ("missingness", "estimates"), _has("change")),
+    "tipping_point": Item("Robustness", "Tipping points", ("tipping_point",), _has("change")),
+    "equivalence": Item("Robustness", "Equivalence", ("equivalence",), _has("change")),
+    "specification_curve": Item("Robustness", "Specification curve", ("specifications", "estimates"), _has("change")),
+    "invariance": Item("Measures", "Do the items mean the same at both occasions?", ("invariance",), _feeds("items")),
+    "attachment_space": Item(
+        "Attachment change", "Attachment anxiety and avoidance", ("styles", "estimates"), _has("measures", "styles")
+    ),
+    "change_shares": Item("Attachment change", "Who recovered, improved, stayed and deteriorated", ("estimates",), _has("change")),
+    "reliability": Item("Measures", "Reliability of the scores", ("estimates",), _feeds("items")),
+    "rupture_prevalence": Item("Rupture and repair", "Ruptures by criterion, and in pure noise", ("estimates",), _has("rupture")),
+    "correlations": Item(
+        "Transmission",
+        "Correlations between generations and between partners",
+        ("estimates",),
+        lambda study: bool((study.get("transmission") or {}).get("continuous") or (study.get("dyads") or {}).get("scores")),
+    ),
+    "alliance_series": Item(
+        "Rupture and repair", "One client's alliance", ("rupture_series", "episodes", "estimates"), _has("rupture")
+    ),
+    "rupture_outcome": Item(
+        "Rupture and repair", "Outcome by rupture and repair", ("rupture_outcomes", "estimates"), _has("rupture", "outcome")
+    ),
+    "transmission_mosaic": Item(
+        "Transmission",
+        "Parents' and children's classes",
+        ("residuals", "estimates"),
+        _both(_has("transmission"), _feeds("classifications"), _feeds("relations")),
+    ),
+    "transmission_scatter": Item(
+        "Transmission",
+        "Parents' and children's dimensions",
+        ("transmission_pairs", "estimates"),
+        _has("transmission", "continuous"),
+    ),
+    "forest": Item("Transmission", "Over samples", ("sample_statistics", "estimates"), _has("transmission", "samples")),
+    "audit_funnel": Item("Audit", "Funnel of units", ("funnel", "estimates"), _has("audit")),
+    "completeness": Item("Audit", "Completeness of the data", ("completeness", "estimates"), _has("audit")),
+    "claims_overview": Item("Claims", "The 24 claims", ("claims", "estimates")),
+}
+
+TABLES: dict[str, Item] = {
+    "reliable_change": Item("Attachment change", "Reliable and clinically significant change", ("estimates",), _has("change")),
+    "measures": Item("Measures", "Reliability and distribution of the scores", ("estimates",)),
+    "transitions": Item(
+        "Attachment change",
+        "Transitions between styles",
+        ("transitions", "estimates"),
+        _both(_has("change"), _has("measures", "styles")),
+    ),
+    "security": Item("Attachment change", "Earned security", ("estimates",), _both(_has("change"), _has("measures", "styles"))),
+    "growth_model": Item("Attachment change", "Growth over treatment", ("estimates",), _has("change", "growth")),
+    "minimal_change": Item("Attachment change", "Minimal important differences", ("estimates",), _has("change")),
+    "timing": Item("Course", "Timing of improvement, sudden gains and sessions", ("estimates",), _has("change")),
+    "missing": Item("Robustness", "Change by how missing scores are handled", ("estimates",), _has("change")),
+    "equivalence_tests": Item("Robustness", "Equivalence", ("equivalence",), _has("change")),
+    "specifications": Item("Robustness", "Specification curve", ("specifications", "estimates"), _has("change")),
+    "invariance_levels": Item("Measures", "Longitudinal invariance", ("invariance",), _feeds("items")),
+    "couples": Item("Couples", "Couples", ("estimates",), _has("dyads")),
+    "rupture": Item("Rupture and repair", "Ruptures, repairs and outcome", ("estimates",), _has("rupture")),
+    "concordance": Item("Transmission", "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
+    "samples": Item(
+        "Transmission", "Samples and what pooling gives", ("sample_statistics", "estimates"), _has("transmission", "samples")
+    ),
+    "audit": Item("Audit", "Rates of the service", ("estimates",), _has("audit")),
+    "claims": Item("Claims", "Verdict on each claim", ("claims",)),
+    "not_testable": Item("Claims", "What these data cannot answer", ("estimates",)),
+    "flow": Item("Data", "Flow of exclusions", ("flow",)),
+}
+
+
+PAGES: dict[str, Item] = {
+    "audit_page": Item("Audit", "Audit on one page", ("estimates", "funnel", "completeness", "flow", "claims")),
+}
+
+CSV_FILES = ("estimates", "claims", "flow", "people_change", "episodes", "concordance")
+
+# Where figures, tables and pages find what they need, below the study's folder. What holds counts is the released copy.
+FILES: dict[str, str] = {
+    **{name: f"{name}.csv" for name in ("estimates", "claims", "flow", "concordance")},
+    **{
+        name: f"steps/released/{name}.parquet"
+        for name in (
+            "residuals",
+            "transitions",
+            "growth",
+            "funnel",
+            "completeness",
+            "sample_statistics",
+            "rule_agreement",
+            "rule_patterns",
+            "rule_sensitivity",
+            "security_reliability",
+            "therapists",
+            "sudden_gains",
+            "sudden_gain_profile",
+            "improvement_curves",
+            "dose_response",
+            "latent_change",
+            "invariance",
+            "missingness",
+            "missing_estimates",
+            "tipping_point",
+            "equivalence",
+            "specifications",
+        )
+    },
+    **{
+        name: f"steps/{name}.parquet"
+        for name in ("people_change", "styles", "episodes", "rupture_series", "rupture_outcomes", "transmission_pairs")
+    },
+}
