@@ -55,7 +55,7 @@ def visited_times(
 
 
 def improved_by(data: Visits, *, methods: Sequence[str], replicates: int, seed: int) -> Iterator[Finding]:
-    """Estimate the shares improved by these weeks: ``planned``, ``actual`` (Kaplan-Meier at such times) and ``turnbull``."""
+    """Estimate the shares by ``planned`` and ``actual`` (Kaplan-Meier at such times, without interval) and ``turnbull``."""
     for method in methods:
         if method == "turnbull":
             curve = turnbull_curve(data.left, data.right, times=TOLD, rng=np.random.default_rng(seed), replicates=replicates)
@@ -69,10 +69,8 @@ def improved_by(data: Visits, *, methods: Sequence[str], replicates: int, seed: 
         event = np.isfinite(right)
         # Everybody who came to the visit around a week is in by four weeks after it.
         table = kaplan_meier(np.where(event, right, left), event).at(np.array(TOLD) + (0.0 if method == "planned" else 4.0))
-        for t, (estimate, error, low, high) in zip(
-            TOLD, table[["estimate", "std_error", "ci_low", "ci_high"]].to_numpy(dtype=float), strict=True
-        ):
-            yield Finding(f"by week {t:g}", 1 - estimate, error, 1 - high, 1 - low, method=method)
+        for t, estimate in zip(TOLD, table["estimate"].to_numpy(dtype=float), strict=True):
+            yield Finding(f"by week {t:g}", 1 - estimate, method=method)
 
 
 class Jumps(NamedTuple):
@@ -90,8 +88,9 @@ def jumps(
 
     .. math:: x_{it} = level + slope \cdot t - size \cdot 1[t > j_i] + e_{it}, \quad e_i \sim AR(1, \rho)\ \text{of SD noise}
 
-    rounded, and none below 0; scores are missing with probability ``missing``. Targets: ``found`` (truth 1, the share of jumps
-    found), ``false`` (truth 0, people without a jump who show a gain), ``expected minus false`` (truth 0).
+    rounded, and none below 0; scores are missing with probability ``missing``. Targets: ``found`` (the share of
+    jumps found, truth 1), ``found without jump`` (people without a jump who show a gain, truth 0), ``expected minus found`` (the
+    expectation minus that share, truth 0 without jumps).
     """
     steps = np.arange(sessions)
     at = np.where(np.arange(people) < round(share * people), 2 + np.floor(rng.random(people) * (sessions - 5)).astype(np.int64), -1)
@@ -99,7 +98,7 @@ def jumps(
     fall = size * ((at[:, None] >= 0) & (steps > at[:, None]))
     values = np.maximum(np.round(level + slope * steps - fall + noise * wave), 0.0)
     values[rng.random(values.shape) < missing] = np.nan
-    return Sample(Jumps(values, at), {"found": 1.0, "false": 0.0, "expected minus false": 0.0})
+    return Sample(Jumps(values, at), {"found": 1.0, "found without jump": 0.0, "expected minus found": 0.0})
 
 
 def gains_found(
@@ -118,9 +117,9 @@ def gains_found(
         judged = found.available[planted, data.at[planted]]
         if judged.any():
             p = proportion(found.gain[planted, data.at[planted]][judged])
-            yield Finding("found", p.estimate, p.std_error, p.ci_low, p.ci_high, method=method)
+            yield Finding("found", p.estimate, method=method)
         p = proportion(found.gain[free].any(axis=1))
-        yield Finding("false", p.estimate, p.std_error, p.ci_low, p.ci_high, method=method)
+        yield Finding("found without jump", p.estimate, method=method)
         if method == expect:
 
             def judge(y: Numbers, rule: Rule = rule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -129,4 +128,4 @@ def gains_found(
 
             expected = expected_gains(data.values, judge, rng=np.random.default_rng(seed), minimum=0.0, replicates=replicates)
             if expected is not None:
-                yield Finding("expected minus false", expected.share - p.estimate, method=method)
+                yield Finding("expected minus found", expected.share - p.estimate, method=method)
