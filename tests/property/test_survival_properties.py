@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attachment_outcomes.change.gain_criteria import Rule, find_gains
-from attachment_outcomes.change.timing import improvement_times
+from attachment_outcomes.change.improvement import improvement_times
 from attachment_outcomes.inference.survival import cumulative_incidence, kaplan_meier, log_rank, restricted_mean, turnbull
 
 PEOPLE = st.lists(

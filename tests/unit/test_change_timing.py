@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from attachment_outcomes.change import dose, timing
+from attachment_outcomes.change.improvement import Times, improvement_times
 from attachment_outcomes.change.inputs import ChangeData
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import estimates_frame
@@ -30,13 +31,13 @@ PEOPLE = occasions(
 )
 
 
-def table(times: timing.Times) -> pd.DataFrame:
+def table(times: Times) -> pd.DataFrame:
     return pd.DataFrame({"left": times.left, "right": times.right, "time": times.time, "cause": times.cause}, index=times.person)
 
 
 def test_confirmed_improvement_by_hand() -> None:
     """The first of two improved occasions in a row; all others are followed to the last occasion that another one follows."""
-    times = timing.improvement_times(PEOPLE)
+    times = improvement_times(PEOPLE)
     found = table(times)
     assert found.loc["confirmed"].tolist() == [8, 16, 16, 1]
     assert found.loc["lapsed"].tolist() == [16, math.inf, 16, 0]
@@ -49,17 +50,17 @@ def test_confirmed_improvement_by_hand() -> None:
 
 
 def test_a_late_improvement_may_count() -> None:
-    found = table(timing.improvement_times(PEOPLE, late="count"))
+    found = table(improvement_times(PEOPLE, late="count"))
     assert found.loc["late"].tolist() == [8, 16, 16, 1]
     assert found.loc["never"].tolist() == [26, math.inf, 26, 0]
-    once = table(timing.improvement_times(PEOPLE, confirmed=False))
+    once = table(improvement_times(PEOPLE, confirmed=False))
     assert once.loc["lapsed"].tolist() == [0, 8, 8, 1]
     assert once.loc["never"].tolist() == [26, math.inf, 26, 0]
 
 
 def test_who_leaves_left_at_the_last_session_or_measurement() -> None:
     gone = {"late": 20.0, "start only": 3.0, "confirmed": 26.0, "never": 5.0, "lapsed": 90.0}
-    found = table(timing.improvement_times(PEOPLE, left_at=gone))
+    found = table(improvement_times(PEOPLE, left_at=gone))
     assert found.loc["late"].tolist() == [8, math.inf, 20, 2]
     assert found.loc["start only"].tolist() == [0, math.inf, 3, 2]
     assert found.loc["confirmed", "cause"] == 1
@@ -69,7 +70,7 @@ def test_who_leaves_left_at_the_last_session_or_measurement() -> None:
 
 def test_order_of_rows_does_not_matter() -> None:
     shuffled = PEOPLE.sample(frac=1, random_state=3)
-    pd.testing.assert_frame_equal(table(timing.improvement_times(shuffled)), table(timing.improvement_times(PEOPLE)))
+    pd.testing.assert_frame_equal(table(improvement_times(shuffled)), table(improvement_times(PEOPLE)))
 
 
 def test_who_can_be_confirmed_does_not_depend_on_the_last_score() -> None:
@@ -79,7 +80,7 @@ def test_who_can_be_confirmed_does_not_depend_on_the_last_score() -> None:
     improves = np.cumsum(rng.random((n, 3)) < 0.5, axis=1) > 0  # once improved, always
     visits = np.where(rng.random(n) < 0.5, 2, 3)  # half leave the study after the second visit, whoever they are
     rows = occasions(*[(f"p{i}", [0, 8, 16, 24][: v + 1], [0, *improves[i, :v].astype(int)]) for i, v in enumerate(visits)])
-    times = timing.improvement_times(rows)
+    times = improvement_times(rows)
     from attachment_outcomes.inference.survival import kaplan_meier
 
     curve = kaplan_meier(times.time, times.cause == 1).at([8, 16])
@@ -89,9 +90,9 @@ def test_who_can_be_confirmed_does_not_depend_on_the_last_score() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: timing.improvement_times(PEOPLE, late="drop"), "allowed: censor, count"),
-        (lambda: timing.improvement_times(PEOPLE.iloc[:0]), "nobody has a baseline"),
-        (lambda: timing.improvement_times(pd.concat([PEOPLE, PEOPLE])), "two occasions at one time"),
+        (lambda: improvement_times(PEOPLE, late="drop"), "allowed: censor, count"),
+        (lambda: improvement_times(PEOPLE.iloc[:0]), "nobody has a baseline"),
+        (lambda: improvement_times(pd.concat([PEOPLE, PEOPLE])), "two occasions at one time"),
     ],
 )
 def test_refusals(call, message: str) -> None:  # type: ignore[no-untyped-def]
@@ -262,6 +263,17 @@ def test_what_cannot_be_answered_is_a_row(settings: dict, message: str) -> None:
     assert [r.estimand for r in found.estimates] == ["not testable"]
     assert message in found.estimates[0].note
     assert len(found.tables["improvement_curves"]) == 0
+
+
+def test_where_all_improve_there_is_no_interval() -> None:
+    data = study(40)
+    scores = data.scores.assign(score=np.where(data.scores["wave"] == 0, 25.0, 5.0))
+    kept = {k: getattr(data, k) for k in data.__dataclass_fields__ if not k.startswith("_")}
+    rows = estimates_frame(timing.analyse(ChangeData(**{**kept, "scores": scores})).estimates)
+    found = value(rows, "improved_by_horizon", definition="reliable, once", method="Aalen-Johansen")
+    assert found["estimate"] == pytest.approx(1)
+    assert math.isnan(found["ci_low"])
+    assert found["note"].startswith("all of those followed, so there is no interval")
 
 
 def test_without_weeks_waves_are_the_time() -> None:

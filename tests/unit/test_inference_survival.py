@@ -160,6 +160,14 @@ def test_bootstrap_interval_of_turnbull_is_about_that_of_a_share() -> None:
     assert alike.n_clusters == 20
 
 
+def test_bootstrap_samples_may_lack_the_last_interval() -> None:
+    """One of ten is seen last: a third of the samples are without, and the share by 1 is then 1."""
+    found = turnbull_curve([0.0] * 9 + [1.0], [1.0] * 9 + [2.0], rng=np.random.default_rng(1))
+    assert found.estimate.tolist() == pytest.approx([0.9, 1.0])
+    assert found.ci_high[0] == 1
+    assert found.std_error[0] == pytest.approx(math.sqrt(0.9 * 0.1 / 10), rel=0.15)
+
+
 def test_difference_of_restricted_means_keeps_the_pairs_of_a_cluster() -> None:
     """Every cluster has one person in each group with one time: the difference varies by the pairs' differences only."""
     rng = np.random.default_rng(2)

@@ -22,8 +22,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
-from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, stacked
-from attachment_outcomes.change.timing import IMPROVED, from_baseline, improvement_times, primary_definition
+from attachment_outcomes.change.improvement import IMPROVED, from_baseline, improvement_times
+from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, Timed, stacked
+from attachment_outcomes.change.timing import primary_definition
 from attachment_outcomes.errors import AttachmentOutcomesError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import changes
@@ -114,7 +115,7 @@ def _outcome(data: ChangeData, outcome: Outcome, settings: Mapping[str, Any]) ->
     score = str(outcome["score"])
     definition = primary_definition(data, outcome)
     timed = data.timed(outcome)
-    attended = _attended(data, timed.unit)
+    attended = _attended(data, timed)
     rows = from_baseline(timed.rows, data.pairs(outcome), definition)
     known = rows["person_id"].isin(attended["person_id"]).to_numpy()
     data.flow.add(
@@ -138,8 +139,11 @@ def _outcome(data: ChangeData, outcome: Outcome, settings: Mapping[str, Any]) ->
     return one + two, pd.concat([first, second], ignore_index=True).assign(outcome=score)
 
 
-def _attended(data: ChangeData, unit: str) -> pd.DataFrame:
-    column = {"week": "week", "session": "session_number"}.get(unit)
+def _attended(data: ChangeData, timed: Timed) -> pd.DataFrame:
+    column = {"week": "week", "session": "session_number"}.get(timed.unit)
+    if data.sessions.empty and timed.unit == "session":
+        # Without a list of sessions, those with a score are the ones that are known; number 0 is the assessment before.
+        return timed.rows.loc[(timed.rows["time"] > 0).to_numpy(), ["person_id"]].assign(at=timed.rows["time"])
     if column is None or data.sessions.empty:
         raise StatisticsError("no sessions with the time of the outcome (weeks or session numbers)")
     came = data.sessions[(data.sessions["attended"].fillna(True) & data.sessions[column].notna()).to_numpy(dtype=bool)]
@@ -162,7 +166,7 @@ def _cumulative(
     most = float(found.loc[~seen, "left"].max()) if (~seen).any() else float(found["right"].max())
     asked = [float(d) for d in settings.get("sessions", DOSES) if d <= most]
     if not asked:
-        reason = "cumulative: nobody had so many sessions between occasions"
+        reason = "cumulative: nobody without improvement had that many sessions"
         return [replace(not_testable(ANALYSIS, reason, outcome=base.outcome), group=CUMULATIVE)], pd.DataFrame()
     ends = found.loc[seen, "right"].to_numpy(dtype=float)
     times = np.unique(np.concatenate([asked, ends[ends <= most]]))

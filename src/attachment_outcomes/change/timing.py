@@ -1,33 +1,22 @@
-r"""When do people first improve by more than error, and stay so? Seen at occasions only, and some leave before.
-
-Vocabulary
-----------
-improved       reliably improved against baseline by a definition of the outcome (:mod:`.individual_change.definitions`)
-confirmed      improved at one observed occasion and at the next; the time is that of the first of the two
-once           improved at an occasion, whatever comes after
-between        the time lies after the last occasion before it (``left``) and not after the occasion itself (``right``)
-followed       the last time at which improvement could have been seen: for a confirmed one the last observed occasion but one, as
-               the last has no next. This holds for everybody, whatever the last score is: were only late improvers taken out
-               there, those not improved would stay at risk alone and improvement would look too rare.
-left treatment ended for one of the reasons of ``dropout``, without (confirmed) improvement, and never measured after
-"""
+"""Time to reliable improvement in a study: shares by a horizon, mean times, drop-out, styles. Words: :mod:`.improvement`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from attachment_outcomes.change.improvement import Times, from_baseline, improvement_times, planned_times, stayed
 from attachment_outcomes.change.inputs import SELF, ChangeData, Outcome, Part, Timed, stacked
-from attachment_outcomes.errors import AttachmentOutcomesError, StatisticsError, problem
+from attachment_outcomes.errors import AttachmentOutcomesError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
-from attachment_outcomes.inference.individual_change.definitions import Definition, changes, resolve_all
-from attachment_outcomes.inference.survival.curves import Curve, cumulative_incidence, kaplan_meier
+from attachment_outcomes.inference.individual_change.definitions import Definition, resolve_all
+from attachment_outcomes.inference.survival.curves import ROUNDING, Curve, cumulative_incidence, kaplan_meier
 from attachment_outcomes.inference.survival.interval_censored import REPLICATES, turnbull_curve
 from attachment_outcomes.inference.survival.mean_time import restricted_mean, restricted_mean_difference
 from attachment_outcomes.inference.survival.rank_test import log_rank
@@ -36,7 +25,6 @@ from attachment_outcomes.measures.styles import BOUNDARY
 Numbers = NDArray[np.float64]
 
 ANALYSIS = "time_to_improvement"
-IMPROVED = ("recovered", "improved")
 DROPOUT = ("dropped out",)
 HORIZON = 52.0  # weeks: a year; where time is in sessions or waves, the last planned one
 EVERYBODY = ""
@@ -49,116 +37,6 @@ TABLES = {
         "ci_low": "float64", "ci_high": "float64", "n_at_risk": "int64", "unit": "str",
     }
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Times:
-    """A row a person. ``cause``: 1 improved at ``right``, 2 left, 0 neither; ``time``: of that, or to which followed."""
-
-    person: NDArray[Any]
-    left: Numbers
-    right: Numbers
-    time: Numbers
-    cause: NDArray[np.int64]
-    unseen: int  # people with a baseline and nothing after it that could show improvement
-
-
-def stayed(times: Times) -> Numbers:
-    """Return the times had nobody left: who left is followed as everybody else is, not until leaving."""
-    return np.where(times.cause == 1, times.right, times.left)
-
-
-def improvement_times(
-    rows: pd.DataFrame, *, confirmed: bool = True, late: str = "censor", left_at: Mapping[Any, float] | pd.Series | None = None
-) -> Times:
-    """Return when each person first improved, between which occasions, and who left or was followed to when.
-
-    Parameters
-    ----------
-    rows
-        ``person_id, time, improved`` of observed occasions, the baseline first (its ``improved`` is not read); a row an occasion.
-        Times count from each person's baseline.
-    confirmed
-        Whether improvement counts only if the next observed occasion shows it too.
-    late
-        What an improvement at the last occasion is, which nothing can confirm: ``censor`` follows everybody to the last occasion
-        but one; ``count`` takes it as confirmed.
-    left_at : mapping from person to time, optional
-        Those who left treatment and when, in the same time; someone measured after that left at the last measurement.
-
-    Raises
-    ------
-    StatisticsError
-        If there is nobody, ``late`` is another word, or a person has two occasions at one time.
-
-    Notes
-    -----
-    Somebody who leaves before anything after baseline was measured has left, at the time they left. Somebody with a baseline
-    only who did not leave tells nothing: censored at 0, and counted in ``unseen``.
-    """
-    if late not in ("censor", "count"):
-        raise StatisticsError(problem("time to improvement", f"found late {late!r}; allowed: censor, count."))
-    if rows.empty:
-        raise StatisticsError(problem("time to improvement", "nobody has a baseline."))
-    ordered = rows.sort_values(["person_id", "time"], kind="stable", ignore_index=True)
-    if ordered.duplicated(["person_id", "time"]).any():
-        raise StatisticsError(problem("time to improvement", "a person has two occasions at one time."))
-    codes, people = pd.factorize(ordered["person_id"])
-    n = len(people)
-    first = np.concatenate([[True], codes[1:] != codes[:-1]])
-    last = np.concatenate([codes[1:] != codes[:-1], [True]])
-    t = ordered["time"].to_numpy(dtype=float)
-    shown = ordered["improved"].to_numpy(dtype=bool) & ~first
-    after = np.concatenate([shown[1:], [False]]) & ~last
-    event = shown if not confirmed else shown & (after | (last if late == "count" else False))
-    hit = np.flatnonzero(event)
-    hit = hit[np.unique(codes[hit], return_index=True)[1]]  # the first of each person
-    right = np.full(n, np.inf)
-    right[codes[hit]] = t[hit]
-    end = np.flatnonzero(last)
-    could = end - (1 if confirmed and late == "censor" else 0)
-    followed = np.where(codes[np.maximum(could, 0)] == np.arange(n), t[np.maximum(could, 0)], 0.0)
-    left = followed.copy()
-    left[codes[hit]] = t[hit - 1]
-    cause = np.zeros(n, dtype=np.int64)
-    time = followed.copy()
-    cause[codes[hit]], time[codes[hit]] = 1, t[hit]
-    if left_at is not None:
-        gone = pd.Series(left_at, dtype=float).reindex(people).to_numpy(dtype=float)
-        gone = np.maximum(gone, t[end])
-        # After the last time at which anybody could be seen to improve, only leaving would be left to happen.
-        leaves = (gone <= max(followed.max(), time.max())) & (cause == 0)
-        stays = (gone > max(followed.max(), time.max())) & (cause == 0)
-        cause[leaves], time[leaves] = 2, gone[leaves]
-        time[stays] = max(followed.max(), time.max())
-    unseen = int(((cause == 0) & (time == 0)).sum())
-    return Times(person=np.asarray(people), left=left, right=right, time=time, cause=cause, unseen=unseen)
-
-
-def planned_times(timed: pd.DataFrame) -> pd.DataFrame:
-    """Return the measurements with each occasion's time set to the median of all who were measured then.
-
-    Visits of one wave are spread over some weeks. At their own times, people who come late would count as at risk while the others
-    are seen one by one, though nothing can be seen in them yet; the share with the event would come out far too high.
-    """
-    return timed.assign(time=timed.groupby("occasion")["time"].transform("median"))
-
-
-def from_baseline(timed: pd.DataFrame, pairs: pd.DataFrame, definition: Definition) -> pd.DataFrame:
-    """Return each observed occasion from the baseline on, held against it: ``person_id, occasion, time, start, improved``.
-
-    ``time`` counts from the person's baseline, which is at ``start``.
-    """
-    start = pairs.loc[pairs["pre"].notna().to_numpy(), ["person_id", "pre", "pre_at"]]
-    rows = timed.merge(start, on="person_id", how="inner", validate="many_to_one")
-    rows = rows[(rows["occasion"] >= rows["pre_at"]).to_numpy(dtype=bool)]
-    at = rows["occasion"].to_numpy(dtype=float) == rows["pre_at"].to_numpy(dtype=float)
-    zero = pd.Series(rows["time"].to_numpy()[at], index=rows["person_id"].to_numpy()[at])
-    rows = rows[rows["person_id"].isin(zero.index)].reset_index(drop=True)
-    category = changes(definition, rows["pre"], rows["value"])["category"]
-    start_at = rows["person_id"].map(zero).to_numpy(dtype=float)
-    rows = rows.assign(time=rows["time"].to_numpy() - start_at, start=start_at, improved=category.isin(IMPROVED).to_numpy())
-    return rows[["person_id", "occasion", "time", "start", "improved"]]
 
 
 def curve_rows(curve: Curve, *, method: str, group: str, one_minus: bool = False) -> pd.DataFrame:
@@ -314,7 +192,7 @@ def _whole(
             ])),
         )
     )  # fmt: skip
-    rows += _mean_time(times, clusters, min(horizon, last), unit, base)
+    rows = [*map(_sure, rows), *_mean_time(times, clusters, min(horizon, last), unit, base)]
     median = km.quantile(0.5)
     rows.append(
         replace(
@@ -347,6 +225,14 @@ def _mean_time(times: Times, clusters: Any, horizon: float, unit: str, base: Est
             note=f"mean time without improvement within the first {horizon:g} {unit}s, had nobody left; {base.note}",
         )
     ]  # fmt: skip
+
+
+def _sure(row: Estimate) -> Estimate:
+    """Return the row without an interval where all or none had the event: no error is estimated there, which does not mean none."""
+    if ROUNDING < row.estimate < 1 - ROUNDING:
+        return row
+    note = f"{'all' if row.estimate else 'none'} of those followed, so there is no interval; {row.note}"
+    return replace(row, std_error=math.nan, ci_low=math.nan, ci_high=math.nan, note=note)
 
 
 def _cannot(base: Estimate, what: str, reason: str) -> Estimate:
@@ -389,13 +275,12 @@ def _by_style(
             continue
         frames.append(curve_rows(improved, method=INCIDENCE, group=group))
         at = improved.at(horizon).iloc[0]
-        rows.append(
-            replace(
-                base, estimand="improved_by_horizon", group=group, estimate=at["estimate"], std_error=at["std_error"],
-                ci_low=at["ci_low"], ci_high=at["ci_high"], n=float(inside.sum()), n_clusters=improved.n_clusters,
-                unit="proportion", method=improved.method, direction="higher is better", note=f"by {unit} {horizon:g}; {base.note}",
-            )
+        row = replace(
+            base, estimand="improved_by_horizon", group=group, estimate=at["estimate"], std_error=at["std_error"],
+            ci_low=at["ci_low"], ci_high=at["ci_high"], n=float(inside.sum()), n_clusters=improved.n_clusters,
+            unit="proportion", method=improved.method, direction="higher is better", note=f"by {unit} {horizon:g}; {base.note}",
         )  # fmt: skip
+        rows.append(_sure(row))
         if reach > 0:
             differs = restricted_mean_difference(
                 stayed(times)[kept], times.cause[kept] == 1, inside[kept], horizon=reach, clusters=part(clusters, kept),

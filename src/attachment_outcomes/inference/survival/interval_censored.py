@@ -255,9 +255,9 @@ def _covered(design: _Design, mass: Numbers) -> Numbers:
 def _gradient(design: _Design, weights: Numbers, covered: Numbers) -> Numbers:
     """Return D_j, from what each observation adds over the range that it covers."""
     each = weights / covered
-    size = int(design.last.max()) + 1
+    size = len(design.left) + 1
     steps = np.bincount(design.first, weights=each, minlength=size) - np.bincount(design.last, weights=each, minlength=size)
-    return np.asarray(np.cumsum(steps)[: len(design.left)])
+    return np.asarray(np.cumsum(steps)[:-1])
 
 
 def _allowed(n: float) -> float:
