@@ -279,7 +279,7 @@ def style_certainty(
     reference_mean: tuple[float, float] | None = None,
     reliability: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
-    r"""Probability of each style when scores carry normal measurement error, of being misclassified, and of another style at retest.
+    r"""Probability of each style when scores carry normal measurement error, of being misclassified, of another style at retest.
 
     The true scores are taken as normal around the observed score :math:`x` with the errors' covariance E, as a confidence interval
     is, or, with a reference mean :math:`\mu` and reliabilities r, around Kelley's estimate:
