@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from attachment_outcomes.audit.funnel import funnel_table
-from attachment_outcomes.inference.estimate import Estimate, estimates_frame
+from attachment_outcomes.inference.estimate import Estimate, estimates_frame, read_estimates, tidy_estimates
 
 RNG = 20261121
+CHANGE = Path(__file__).parent / "change"
 CATEGORIES = ["recovered", "improved", "unchanged", "deteriorated", "harmed"]
 STYLES = ["secure", "preoccupied", "dismissing", "fearful"]
 
@@ -20,7 +22,11 @@ SETTINGS: dict[str, Any] = {
     "threshold": 5,
     "ci_level": 0.95,
     "measures": {"styles": [{"anxiety": "ecr_r.anxiety", "avoidance": "ecr_r.avoidance", "rule": "midpoint"}]},
-    "change": {"occasions": "wave", "outcomes": [{"score": "core10.total"}, {"score": "ecr_r.anxiety"}]},
+    "change": {
+        "occasions": "wave",
+        "sudden_gains": {"series": "symptoms"},
+        "outcomes": [{"score": "core10.total"}, {"score": "ecr_r.anxiety"}],
+    },
     "rupture": {"alliance": "wai_sr.total", "outcome": "core10.total"},
     "transmission": {"samples": {"pool": "secure/insecure"}},
     "audit": {"outcome": "core10.total"},
@@ -315,7 +321,8 @@ def styles(n: int = 160) -> pd.DataFrame:
 def transitions() -> pd.DataFrame:
     counts = [[30, 3, 4, 2], [14, 12, 1, 6], [9, 2, 11, 4], [8, 9, 6, 14]]
     lines = [("ecr_r midpoint", True, a, b, float(counts[i][j])) for i, a in enumerate(STYLES) for j, b in enumerate(STYLES)]
-    return pd.DataFrame(lines, columns=["name", "primary", "from_class", "to_class", "n"])
+    moves = pd.DataFrame(lines, columns=["name", "primary", "from_class", "to_class", "n"])
+    return moves.assign(share_without_change=[0.7 if a == b else 0.1 for a in STYLES for b in STYLES])
 
 
 def growth() -> pd.DataFrame:
@@ -335,9 +342,9 @@ def growth() -> pd.DataFrame:
                     120 - week if seen else None,
                 )
             )
-    return pd.DataFrame(rows, columns=["outcome", "time", "predicted", "ci_low", "ci_high", "observed_mean", "n_observed"]).astype(
-        {"observed_mean": float, "n_observed": float}
-    )
+    columns = ["outcome", "time", "predicted", "ci_low", "ci_high", "observed_mean", "n_observed"]
+    found = pd.DataFrame(rows, columns=columns).astype({"observed_mean": float, "n_observed": float})
+    return found.assign(shape="spline", primary=True)
 
 
 def rupture_outcomes() -> pd.DataFrame:
@@ -372,6 +379,18 @@ def transmission_pairs() -> pd.DataFrame:
     )
 
 
+def change_tables() -> dict[str, pd.DataFrame]:
+    """Return the further tables of change: parts of those of the example study, whose people are made up too."""
+    tables = {path.stem: pd.read_csv(path) for path in sorted(CHANGE.glob("*.csv")) if path.stem != "estimates"}
+    words = ("group", "definition", "note", "refused", "cutoff", "reliability_source", "rule", "occasions", "clusters")
+    for name, table in tables.items():
+        empty = [c for c in table if c in words or table[c].dtype == "str"]
+        tables[name] = (
+            table.astype(dict.fromkeys(empty, object)).fillna(dict.fromkeys(empty, "")).astype(dict.fromkeys(empty, "str"))
+        )
+    return tables
+
+
 def made_up_tables() -> dict[str, pd.DataFrame]:
     """Return every table that figures are drawn from, in the columns of the analyses."""
     rupture_series, episodes = series()
@@ -384,10 +403,12 @@ def made_up_tables() -> dict[str, pd.DataFrame]:
             "unit": ["rows", "people", "people"],
         }
     )
+    further = read_estimates(str(CHANGE / "estimates.csv")).assign(study="")
     return {
+        **change_tables(),
         "flow": flow,
         "concordance": residuals()[["system", "way", "parent_class", "child_class", "n"]],
-        "estimates": estimates(),
+        "estimates": tidy_estimates(pd.concat([estimates(), further], ignore_index=True)),
         "people_change": people_change(),
         "transitions": transitions(),
         "growth": growth(),

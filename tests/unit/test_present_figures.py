@@ -99,7 +99,7 @@ def test_the_csv_is_what_is_plotted(name: str, gallery: dict[str, tuple[Drawing,
 def test_axes_carry_a_quantity_and_its_unit_or_direction(name: str, gallery: dict[str, tuple[Drawing, str]]) -> None:
     axes = [ax for ax in gallery[name][0].figure.axes if ax.axison]
     words = " ".join(f"{ax.get_xlabel()} {ax.get_ylabel()}" for ax in axes)
-    assert re.search(r"score points|%|kappa|Correlation|alpha|class|Session number", words), words
+    assert re.search(r"score points|%|[Kk]appa|Correlation|alpha|class|Session number|CFI", words), words
     assert all(ax.get_xlabel() or ax.get_ylabel() for ax in axes)
 
 

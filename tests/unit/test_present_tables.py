@@ -157,8 +157,8 @@ def test_transitions_hide_what_is_suppressed(made_up: dict[str, pd.DataFrame]) -
     moves = made_up["transitions"].copy()
     moves.loc[[1, 3], "n"] = np.nan
     frame = built("transitions", made_up | {"transitions": moves}).frame.set_index("first occasion")
-    assert frame.loc["secure"].tolist() == ["30", "suppressed", "4", "suppressed", "suppressed"]
-    assert frame.loc["fearful", "secure"] == "8 (22 %)"
+    assert frame.loc["secure"].tolist() == ["30 / 70 %", "suppressed / 10 %", "4 / 10 %", "suppressed / 10 %", "suppressed"]
+    assert frame.loc["fearful", "secure"] == "8 (22 %) / 10 %"
 
 
 def test_samples_are_in_natural_order_with_the_pooled_values_last(made_up: dict[str, pd.DataFrame]) -> None:

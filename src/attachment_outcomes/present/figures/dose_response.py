@@ -39,12 +39,12 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         _steps(first, own[own["measure"] == CUMULATIVE])
         _totals(second, own, SHARE)
         _totals(third, own, RATE)
-        first.set(title="By session", xlabel="Sessions attended so far", ylabel="Share first improved by then")
-        second.set(title="By total", xlabel="Sessions attended in all", ylabel="Share improved at the end")
-        third.set(title="Change a session", xlabel="Sessions attended in all", ylabel="Points a session, for the better")
+        first.set(title="By session", xlabel="Sessions attended so far", ylabel="First improved by then (%)")
+        second.set(title="By total", xlabel="Sessions attended in all", ylabel="Improved at the end (%)")
+        third.set(title="Change a session", xlabel="Sessions attended in all", ylabel="Score points a session, for the better")
         for ax in (first, second):
             ax.set_ylim(0, min(1.0, max(0.1, ax.get_ylim()[1])))
-            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
         third.axhline(0, color=GREY, linewidth=0.8)
         place_legend(figure, second.get_legend_handles_labels()[0], columns=3)
     keys: dict[str, object] = {"analysis": "dose_response", "outcome": outcome}

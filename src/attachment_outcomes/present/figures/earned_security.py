@@ -101,8 +101,8 @@ def _panels(left: Axes, right: Axes, lines: list[tuple[str, str]], found: dict[t
         y += 1.0
     left.set_yticks(places, labels)
     left.set_ylim(y - 0.3, 0.0)
-    left.set(title="Share of those insecure at baseline", xlabel="per cent")
-    right.set(title="Beyond error", xlabel="percentage points")
+    left.set(title="Share of those insecure at baseline", xlabel="People (%)")
+    right.set(title="Beyond error", xlabel="Difference (% points)")
     left.set_xlim(left=0.0)
     right.axvline(0, color=GREY, linewidth=0.8)
     for ax in (left, right):

@@ -104,7 +104,7 @@ def _frame(ax: Axes, bound: float, worse: str, title: str, *, steps: bool) -> No
     ax.text(left + 0.08, bound, "fails", fontsize=8, color="#555555", va="top" if worse == "below" else "bottom")
     names = LEVELS[1:] if steps else LEVELS
     ax.set_xticks(range(1 if steps else 0, len(LEVELS)), names)
-    ax.set(xlim=(0.5 if steps else -0.5, len(LEVELS) - 0.5), ylim=(low, high), title=title)
+    ax.set(xlim=(0.5 if steps else -0.5, len(LEVELS) - 0.5), ylim=(low, high), ylabel=title)
 
 
 def _words(rows: pd.DataFrame, outcome: str, settings: dict[str, Any]) -> str:

@@ -84,7 +84,7 @@ def _ellipses(ax: Axes, row: Row, settings: dict[str, Any], *, first: bool) -> N
     ax.plot([row["baseline_mean"]], [row["mean_change"]], "o", color=INK, markersize=4.5)
     ax.axhline(0, color=GREY, linewidth=0.8, linestyle=(0, (1, 2)))
     ax.set_title(wrapped(_title(row, settings), 20), fontsize=9.5)
-    ax.set(xlabel="Baseline (points)", ylabel="Change (points)" if first else "")
+    ax.set(xlabel="Baseline (score points)", ylabel="Change (score points)" if first else "")
 
 
 def _parts(ax: Axes, rows: list[Row], settings: dict[str, Any]) -> None:
@@ -97,7 +97,7 @@ def _parts(ax: Axes, rows: list[Row], settings: dict[str, Any]) -> None:
         ax.text(1.01, y, percent(1 - true), ha="left", va="center", fontsize=8.5)
     ax.set_yticks(range(len(rows), 0, -1), [_name(row, settings) for row in rows])
     ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25", "50", "75", "100 %"])
-    ax.set(xlim=(0, 1), xlabel="Variance of observed change", title="What observed change is made of")
+    ax.set(xlim=(0, 1), xlabel="Variance of observed change (%)", title="What observed change is made of")
 
 
 def _name(row: Row, settings: dict[str, Any]) -> str:

@@ -106,8 +106,7 @@ def _sets(top: Axes, ax: Axes, part: pd.DataFrame, rules: list[str], direction: 
     top.set_xticks([])
     top.tick_params(axis="y", labelsize=7.5)
     top.locator_params(axis="y", nbins=4)
-    if direction == next(iter(FILLS)):
-        top.set_ylabel("People (n)", fontsize=8.5)
+    top.set_ylabel("People (n)", fontsize=8.5)
     for k in range(0, len(rules), 2):
         ax.axhspan(k - 0.5, k + 0.5, color=PALE, alpha=0.5, linewidth=0)
     for x, pattern in enumerate(part["pattern"].astype(str)):

@@ -59,8 +59,8 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
             ax, below = (grid[2 * (place // columns) + k, place % columns] for k in (0, 1))
             _curves(ax, part)
             unit = TIME.get(str(part["unit"].iloc[0]), "Time")
-            ax.set(title=score_title(outcome, settings), ylabel="Share of people", xlabel=unit)
-            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+            ax.set(title=score_title(outcome, settings), ylabel="Share of people (%)", xlabel=unit)
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
             _at_risk(below, part, ax)
             words.append(_words(estimates, outcome, str(part["definition"].iloc[0]), settings))
         handles, labels = figure.axes[0].get_legend_handles_labels()
@@ -110,11 +110,10 @@ def _at_risk(ax: Axes, part: pd.DataFrame, above: Axes) -> None:
     for i, t in enumerate(times):
         if not picked or t - times[picked[-1]] >= least:
             picked.append(i)
-    ax.set(xlim=above.get_xlim(), ylim=(0, 1), yticks=[])
-    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.set(xlim=above.get_xlim(), ylim=(0, 1))
+    ax.set_axis_off()
     ax.text(0, 0.95, "people who can still be seen to improve", fontsize=8.5, va="center", transform=ax.transAxes)
     above.set_xticks(times[picked], [f"{t:g}" for t in times[picked]])
-    ax.set_xticks([])
     for i in picked:
         ax.text(times[i], 0.25, count(curve["n_at_risk"].iloc[i]), ha="left" if i == 0 else "center", va="center", fontsize=8.5)
 
