@@ -59,14 +59,19 @@ def reanswered(
     return Sample((first, second, fresh.mean(axis=2)), truth)
 
 
-def measured(data: tuple[Numbers, Numbers, Numbers]) -> Iterator[Finding]:
-    """Tell alpha, omega, the retest's ICC and whether the rule calls equal intercepts wrong, with the test of chi-square for it."""
-    first, second, again = data
+def reliabilities(data: tuple[Numbers, Numbers, Numbers]) -> Iterator[Finding]:
+    """Tell alpha and omega of the first occasion, and the retest's ICC."""
+    first, _, again = data
     alpha, omega = cronbach_alpha(first), omega_total(first)
     yield Finding("alpha", alpha.alpha, ci_low=alpha.ci_low, ci_high=alpha.ci_high)
     yield Finding("omega", omega.omega, omega.std_error, omega.ci_low, omega.ci_high)
     icc = retest(again[0], again[1]).icc["ICC(A,1)"]
     yield Finding("icc", icc.icc, ci_low=icc.ci_low, ci_high=icc.ci_high)
+
+
+def meaning(data: tuple[Numbers, Numbers, Numbers]) -> Iterator[Finding]:
+    """Tell whether the rule calls equal intercepts wrong (1) or not (0), with the test of chi-square for it."""
+    first, second, _ = data
     scalar = next(level for level in invariance(first, second).levels if level.name == SCALAR)
     yield Finding("called", float(scalar.holds is not True), p_value=scalar.delta_p_value)
 
