@@ -25,7 +25,10 @@ def run(root: Path, folder: Path, items: pd.DataFrame, scores: pd.DataFrame, **p
     given = {"answers": folder / "items.parquet", "scores": folder / "imported.parquet"}
     contracts.write(items, "items", given["answers"])
     contracts.write(scores, "scores", given["scores"])
-    made = {n: folder / "steps" / f"{n}.parquet" for n in ("scores", "styles", "estimates", "flow")}
+    for name in ("people", "waves", "treatments"):
+        given[name] = folder / f"{name}.parquet"
+        contracts.write(contracts.typed(pd.DataFrame({"person_id": []}), name), name, given[name])
+    made = {n: folder / "steps" / f"{n}.parquet" for n in ("scores", "styles", "invariance", "estimates", "flow")}
     settings = {"overrides": {}, "settings": {"styles": []}, "ci_level": 0.95, "bootstrap": 200, **params}
     main(plain_job(input=given, output=made, params=settings, study="made_up"))
     return made
@@ -61,7 +64,7 @@ def test_scores_styles_estimates_and_flow_are_written(root: Path, tmp_path: Path
     assert (list(styles.columns), len(styles), styles["name"].unique().tolist()) == (STYLE_COLUMNS, 30, ["ecr midpoint"])
     estimates = read_estimates(str(made["estimates"]))
     assert estimates["study"].unique().tolist() == ["made_up"]
-    assert set(estimates["analysis"]) == {"reliability", "descriptives", "styles"}
+    assert set(estimates["analysis"]) == {"reliability", "descriptives", "styles", "stability", "invariance"}
     assert select(estimates, analysis="descriptives", estimand="mean", outcome="das.total")["group"].tolist() == [
         "wave 0",
         "wave 1",
@@ -81,7 +84,7 @@ def test_a_study_without_items_or_scores_writes_empty_tables_and_says_so(root: P
     assert list(read_table(made["styles"]).columns) == STYLE_COLUMNS
     estimates = read_estimates(str(made["estimates"]))
     assert dict(zip(estimates["analysis"], estimates["estimand"], strict=True)) == {
-        "descriptives": "not testable", "reliability": "not testable",
+        "descriptives": "not testable", "reliability": "not testable", "invariance": "not testable", "stability": "not testable",
     }  # fmt: skip
 
 

@@ -270,7 +270,9 @@ def analyse(data: ChangeData) -> Part:
     settings = data.settings.get("latent_change") or {}
     rows: list[Estimate] = []
     lines: list[dict[str, Any]] = []
-    forms = read_instruments({k: v for k, v in data.instruments.items() if k in set(data.answers["instrument"])})
+    given = set(data.answers["instrument"])
+    known, own = ({k: v for k, v in of.items() if k in given} for of in (data.instruments, data.overrides))
+    forms = read_instruments(known, own)
     matrices = item_matrices(data.answers, forms) if len(data.answers) else {}
     for position, outcome in enumerate(data.outcomes):
         name = str(outcome["score"])
