@@ -319,3 +319,22 @@ def test_growth_that_is_not_asked_for_is_named_and_not_fitted(script, canonical,
     rows = select(found["estimates"], analysis="growth")
     assert set(rows["estimand"]) == {"not testable"}
     assert rows["note"].str.contains("asks for no growth").all()
+
+
+def test_norms_by_stratum_give_each_person_the_cutoff_of_their_own(script, canonical, tmp_path) -> None:
+    gender = ["woman", "man"] * (N // 2)
+    people = canonical["people"].assign(gender=[*gender, None])
+    people.loc[24, "gender"] = None
+    norms = [{"mean": 5.0, "sd": 3.0, "strata": {"gender": "woman"}}, {"mean": 7.0, "sd": 3.0, "strata": {"gender": "man"}}]
+    entry = {"name": "by gender", "reliability": 0.9, "cutoff": "b", "functional_by": norms}
+    settings = {**SETTINGS, "outcomes": [{"score": "core10.total", "definitions": [entry]}]}
+    results = run_script(script, {**canonical, "people": people}, tmp_path, settings, CHANGE)
+    cutoff = select(results["estimates"], analysis="reliable_change", estimand="cutoff_b").set_index("group")["estimate"]
+    assert cutoff.to_dict() == {"gender woman": 11.0, "gender man": 13.0}
+    line = results["flow"].set_index("step").loc["change, core10.total, by gender: norm of the own stratum"]
+    assert line["n_in"] - line["n_out"] == 1
+    found = results["people_change"].merge(people, on="person_id")
+    at = found["gender"].map({"woman": 11.0, "man": 13.0})
+    recovered = (found["pre"] > at) & (found["post"] < at) & (found["statistic"] < -1.959964)
+    assert (found["category"] == "recovered").sum() == recovered.sum() > 0
+    assert found.loc[found["gender"].isna(), "category"].isna().all()

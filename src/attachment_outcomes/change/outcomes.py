@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from attachment_outcomes.change.inputs import ChangeData, Part, stacked
 from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.effects import paired_change
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import (
@@ -23,7 +25,8 @@ from attachment_outcomes.inference.individual_change.definitions import (
 )
 from attachment_outcomes.inference.individual_change.methods import CATEGORIES as PLAIN_CATEGORIES
 from attachment_outcomes.inference.individual_change.methods import DETERIORATED, IMPROVED, expected_improved, threshold
-from attachment_outcomes.inference.individual_change.significance import CATEGORIES, HARMED, RECOVERED
+from attachment_outcomes.inference.individual_change.norms import PersonNorms, person_cutoffs, person_norms
+from attachment_outcomes.inference.individual_change.significance import CATEGORIES, HARMED, RECOVERED, Cutoff, PersonCutoffs
 from attachment_outcomes.inference.proportions import proportion
 
 ANALYSIS = "reliable_change"
@@ -52,6 +55,7 @@ def analyse(data: ChangeData) -> Part:
         outcome_change(
             data.pairs(outcome), score=str(outcome["score"]), scale=data.scale(outcome),
             definitions=list(outcome.get("definitions") or [{}]), clusters=data.therapists, ci_level=data.ci_level,
+            people=data.people, flow=data.flow,
         )
         for outcome in data.outcomes
     ]  # fmt: skip
@@ -66,6 +70,8 @@ def outcome_change(
     scale: Mapping[str, Any],
     definitions: list[Mapping[str, Any]],
     clusters: pd.Series | None = None,
+    people: pd.DataFrame | None = None,
+    flow: Flow | None = None,
     ci_level: float = CI_LEVEL,
 ) -> OutcomeChange:
     """Apply every definition to one outcome's baseline–end pairs.
@@ -82,6 +88,10 @@ def outcome_change(
         As configured; the first is the primary one.
     clusters
         Therapist by ``person_id``; without it people are taken as independent.
+    people
+        ``person_id`` and the columns that norms by stratum go by; only a definition with ``functional_by`` needs it.
+    flow
+        Takes the count of people whose stratum is not known.
     ci_level
         Confidence level.
 
@@ -109,19 +119,81 @@ def outcome_change(
     ready, refused = resolve_all(definitions, scale, x1, x2, score=score)
     for name, reason in refused:
         rows.append(replace(not_testable(ANALYSIS, f"{score}, {name}: {reason}", outcome=score), definition=name))
-    people = []
+    rows_of_people = []
     for definition in ready:
+        entry = next((e for e in definitions if e.get("functional_by") and e.get("name") == definition.name), None)
+        whom = both
+        if entry is not None:
+            try:
+                definition, norms = _by_stratum(definition, entry, pairs, people, scale, both)
+            except StatisticsError as error:
+                rows.append(
+                    replace(
+                        not_testable(ANALYSIS, f"{score}, {definition.name}: {error}", outcome=score), definition=definition.name
+                    )
+                )
+                continue
+            whom = both & (norms.position >= 0)
+            if flow is not None:
+                step = f"change, {score}, {definition.name}: norm of the own stratum"
+                flow.add(step, int(both.sum()), int(whom.sum()), "a column that the norms go by is missing", unit="people")
+            rows += _stratum_rows(definition, entry, norms, score, whom, ci_level)
         found = changes(definition, x1, x2)
-        people.append(typed(found.assign(person_id=pairs["person_id"].to_numpy(), outcome=score), COLUMNS))
-        seen = found[both].reset_index(drop=True)
+        rows_of_people.append(typed(found.assign(person_id=pairs["person_id"].to_numpy(), outcome=score), COLUMNS))
+        seen = found[whom].reset_index(drop=True)
         if seen["category"].isna().any():
             reason = f"{score}, {definition.name}: the differences vary less than measurement error alone would make them"
             rows.append(replace(not_testable(ANALYSIS, reason, outcome=score), definition=definition.name))
             continue
-        own = None if labels is None else labels[both]
+        own = None if labels is None else labels[whom]
         rows += _share_rows(seen, own, definition, score, ci_level)
         rows += _rule_rows(definition, score, len(seen), ci_level)
-    return OutcomeChange(pd.concat(people, ignore_index=True) if people else no_people(), rows)
+    return OutcomeChange(pd.concat(rows_of_people, ignore_index=True) if rows_of_people else no_people(), rows)
+
+
+def _by_stratum(
+    definition: Definition, entry: Mapping[str, Any], pairs: pd.DataFrame, people: pd.DataFrame | None, scale: Mapping[str, Any],
+    both: NDArray[np.bool_],
+) -> tuple[Definition, PersonNorms]:  # fmt: skip
+    """Give each person the cutoff that the norm of their own stratum makes."""
+    if people is None:
+        raise StatisticsError("norms by stratum need the people's columns")
+    own = people.drop_duplicates("person_id").set_index("person_id").reindex(pairs["person_id"]).reset_index()
+    norms = person_norms(own, entry["functional_by"], possible=scale.get("range"))
+    clinical = entry.get("clinical")
+    before = pairs["pre"].to_numpy(dtype=float, na_value=np.nan)[both]
+    cutoff = person_cutoffs(
+        str(entry.get("cutoff", "auto")), functional=norms, se_measurement=definition.setting.se_measurement,
+        clinical=(clinical["mean"], clinical["sd"]) if clinical else (float(before.mean()), float(before.std(ddof=1))),
+        higher_is_better=definition.higher_is_better,
+    )  # fmt: skip
+    told = f"cutoff {cutoff.kind} from {'the clinical norm' if clinical else 'this sample at baseline'} and norms by stratum"
+    return replace(definition, cutoff=cutoff, notes=(*(n for n in definition.notes if not n.startswith("cutoff")), told)), norms
+
+
+def _stratum_rows(
+    definition: Definition, entry: Mapping[str, Any], norms: PersonNorms, score: str, whom: NDArray[np.bool_], ci_level: float
+) -> list[Estimate]:
+    """Return the cutoff of each stratum that somebody is in."""
+    assert isinstance(definition.cutoff, PersonCutoffs)
+    rows = []
+    for place, norm in enumerate(entry["functional_by"]):
+        here = (norms.position == place) & whom
+        if here.any():
+            stratum = ", ".join(f"{column} {_told(value)}" for column, value in norm["strata"].items())
+            rows.append(
+                Estimate(
+                    analysis=ANALYSIS, estimand=f"cutoff_{definition.cutoff.kind}", outcome=score, group=stratum,
+                    definition=definition.name, primary=definition.primary, ci_level=ci_level, n=int(here.sum()),
+                    estimate=float(definition.cutoff.values[here][0]), unit="score points", method=definition.method,
+                    note="; ".join(definition.notes),
+                )
+            )  # fmt: skip
+    return rows
+
+
+def _told(value: Any) -> str:
+    return f"from {value[0]} to below {value[1]}" if isinstance(value, list | tuple) else str(value)
 
 
 def _mean_rows(
@@ -191,7 +263,7 @@ def _rule_rows(definition: Definition, score: str, n: int, ci_level: float) -> l
                 **shared,  # type: ignore[arg-type]
             )
         )  # fmt: skip
-    if definition.cutoff is not None:
+    if isinstance(definition.cutoff, Cutoff):
         kind = definition.cutoff.kind
         side = "the value itself is clinical" if definition.cutoff.inclusive else "the value itself is neither"
         rows.append(

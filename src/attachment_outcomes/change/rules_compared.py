@@ -242,8 +242,9 @@ def _bootstrap(
     data: ChangeData, score: str, x1: NDArray[np.float64], x2: NDArray[np.float64], setting: Setting, primary: Definition,
     norms: dict[str, Population | None], labels: pd.Series | None, first: bool,
 ) -> list[Estimate]:  # fmt: skip
-    kind = primary.cutoff.kind if primary.cutoff else ""
-    cutoff: str | Cutoff | None = kind if kind in CUTOFFS else primary.cutoff
+    one = primary.cutoff if isinstance(primary.cutoff, Cutoff) else None
+    kind = "" if one is None else one.kind
+    cutoff: str | Cutoff | None = kind if kind in CUTOFFS else one
     replicates = int(data.settings.get("rules_compared", {}).get("replicates", REPLICATES))
     names = usable_pair_methods(setting)
     shared: dict[str, Any] = {

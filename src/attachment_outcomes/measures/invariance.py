@@ -321,7 +321,8 @@ def _rows(found: Invariance, pair: Repeated, outcome: str, form: Instrument, ci_
         f"rule stated beforehand: configural CFI >= {rule.cfi:g} and RMSEA <= {rule.rmsea:g}; then loss of "
         f"CFI <= {rule.loss_of_cfi:g} and gain of RMSEA <= {rule.gain_of_rmsea:g}"
     )
-    few = "" if found.scalar or found.n_both >= FEW else f"; below {FEW} people the rule often fails without cause; look at chi-square too"
+    alarm = f"; below {FEW} people the rule often fails without cause; look at chi-square too"
+    few = "" if found.scalar or found.n_both >= FEW else alarm
     rows.append(
         Estimate(
             analysis=ANALYSIS, estimand="scalar_invariance", outcome=outcome, group="verdict", estimate=float(found.scalar),

@@ -262,9 +262,9 @@ def _cutoffs(
         except StatisticsError as error:
             item.refused = str(error)
             continue
-        item.cutoff = ready.cutoff
-        item.refused = "" if ready.cutoff is not None else "neither norms nor the instrument give a cutoff"
-        item.kind = item.kind if ready.cutoff is None else ready.cutoff.kind
+        item.cutoff = ready.cutoff if isinstance(ready.cutoff, Cutoff) else None
+        item.refused = "" if item.cutoff is not None else "neither norms nor the instrument give a cutoff"
+        item.kind = item.kind if item.cutoff is None else item.cutoff.kind
         item.note = "; ".join(n for n in ready.notes if n.startswith("cutoff") and "not checked" in n)
     if asked == "auto":
         found = [found[0], *(c for c in found[1:] if c.kind != found[0].kind)]

@@ -18,7 +18,14 @@ from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mea
 from attachment_outcomes.inference.individual_change.methods import CATEGORIES, METHODS, SAMPLE, RegressionNorm, Setting
 from attachment_outcomes.inference.individual_change.norms import same_form
 from attachment_outcomes.inference.individual_change.reliable import setting_from, statistic_and_code, usable_methods
-from attachment_outcomes.inference.individual_change.significance import TRUE, Cutoff, Norm, categorise, choose_cutoff
+from attachment_outcomes.inference.individual_change.significance import (
+    TRUE,
+    Cutoff,
+    Norm,
+    PersonCutoffs,
+    categorise,
+    choose_cutoff,
+)
 
 DIRECTIONS = {"higher is better": "higher is better", "higher is worse": "lower is better", "neutral": ""}
 DEFAULT_METHOD = "JT"
@@ -37,7 +44,7 @@ class Definition:
     name: str
     method: str
     setting: Setting
-    cutoff: Cutoff | None
+    cutoff: Cutoff | PersonCutoffs | None
     higher_is_better: bool
     primary: bool
     notes: tuple[str, ...] = field(default=())
