@@ -18,6 +18,7 @@ from attachment_outcomes.files import atomic, write_table, write_text
 from attachment_outcomes.present.style import look, new_figure
 
 DPI = 150
+PLACES = 6  # decimals of an axes' position, as a share of the figure
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells every table of every font that a PDF takes in
 # What would differ from run to run is left out.
 METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
@@ -59,10 +60,12 @@ def not_drawn(reason: str) -> Drawing:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay the figure out once, instead of anew for each format."""
+    """Lay the figure out once, instead of anew for each format; the solver's last digits, which differ, are rounded away."""
     if figure.get_layout_engine() is not None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
+        for ax in figure.axes:
+            ax.set_position([round(edge, PLACES) for edge in ax.get_position(original=True).bounds], which="original")
 
 
 def svg_text(drawing: Drawing) -> str:
