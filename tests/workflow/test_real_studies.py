@@ -113,6 +113,14 @@ def test_nhs_recovery_rate_is_the_published_one(real):
     assert rate == pytest.approx(0.5054606138369137, abs=1e-10)
 
 
+def test_sudden_gains_are_those_of_the_r_package(real):
+    share = value(real, "suddengains", analysis="sudden_gains", estimand="share_with_gain", outcome="bdi.total")
+    assert share == pytest.approx(15 / 39)  # 4 of the 43 have no interval that can be judged
+    gains = pd.read_parquet(real / "suddengains" / "steps" / "sudden_gains.parquet")
+    assert gains["n_gains"].tolist() == [3, 8, 1, 3, 1, 2, 5, 1, 0]
+    assert gains["n_available"].sum() == 298
+
+
 def test_schramm_growth_is_that_of_lme4(real, shared_data):
     reference = json.loads((shared_data / "schramm2017_sessions" / "reference.json").read_text(encoding="utf-8"))
     assert reference["growth_lmer_REML"]["fixed"]["sessionN"] < 0

@@ -65,7 +65,14 @@ def _analyse(data: ChangeData, settings: Mapping[str, Any], name: str) -> Part:
     if direction not in ("higher is better", "higher is worse"):
         raise StatisticsError(f"it is not said which way {name} is better (change.sudden_gains.direction)")
     higher = direction == "higher is better"
-    wide = wide_series(data.series(name, str(settings.get("rater", "self"))))
+    series = data.series(name, str(settings.get("rater", "self")))
+    from_session = int(settings.get("from_session", 0))
+    sessions = series[(series["session_number"] >= from_session).to_numpy(dtype=bool)].reset_index(drop=True)
+    data.flow.add(
+        f"sudden gains, {name}: from session {from_session} on", len(series), len(sessions), "before the first session that counts",
+        unit="sessions",
+    )  # fmt: skip
+    wide = wide_series(sessions)
     if wide.shape[1] < LEAST + 2:
         raise StatisticsError("a series needs at least four sessions")
     rule, told = _rule(settings, scale, wide)
