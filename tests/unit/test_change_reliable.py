@@ -171,7 +171,7 @@ def test_impossible_settings_are_refused(arguments: dict, match: str) -> None:
     [
         ([1.0], [2.0], "1 people with both scores"),
         ([np.nan, 1.0], [1.0, 2.0], "1 people with both scores"),
-        ([3.0, 3.0, 3.0], [1.0, 2.0, 3.0], "score alike"),
+        ([3.0, 3.0, 3.0], [1.0, 2.0, 3.0], "scored alike"),
         ([1.0, 2.0], [1.0, 2.0, 3.0], "2 scores before but 3 after"),
     ],
 )

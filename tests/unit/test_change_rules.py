@@ -374,7 +374,7 @@ def test_people_twice_in_the_index_are_refused() -> None:
         ([1.0, 2.0], [np.nan, np.nan], {}, "none of 2 people has a score before and after; one wave alone"),
         ([np.nan], [np.nan], {"sd": 3}, "none of 1 people"),
         ([], [], {"sd": 3}, "none of 0 people"),
-        ([0.1] * 6, [1.0, 2, 3, 4, 5, 6], {}, "score alike"),
+        ([0.1] * 6, [1.0, 2, 3, 4, 5, 6], {}, "scored alike"),
     ],
 )
 def test_one_wave_and_no_variance_are_refused(pre: list, post: list, arguments: dict, match: str) -> None:
@@ -574,3 +574,63 @@ def test_a_hundred_thousand_people_by_all_rules_take_a_second_and_little_memory(
     assert methods == len(METHODS) - 3  # NK post SD by name only; HLM needs more than two occasions
     assert seconds < 1.0
     assert gigabytes < 0.7
+
+
+def numbered(sd: float, *, seed: int = 8) -> pd.DataFrame:
+    """Twenty people p1 to p20, whose order as text is another, five times each."""
+    rng = np.random.default_rng(seed)
+    who = np.repeat(np.arange(20), 5)
+    rows = pd.DataFrame({"person_id": [f"p{i + 1}" for i in who], "time": np.tile(np.arange(5.0), 20)})
+    rows["value"] = rng.normal(20, 4, 20)[who] + rng.normal(0, sd, 20)[who] * rows["time"] + rng.normal(0, 1, 100)
+    return rows
+
+
+def test_a_table_of_slopes_is_joined_on_the_person() -> None:
+    rows = numbered(3.0)
+    table, ids = person_slopes(rows), rows["person_id"].unique()
+    pre, post = (rows[rows["time"] == t].set_index("person_id")["value"] for t in (0, 4))
+    joined = reliable_change(pre, post, methods="HLM", slopes=table).set_index("person_id")
+    own = table.set_index("person_id")
+    assert joined["statistic"].to_dict() == pytest.approx((own["slope"] / own["std_error"]).to_dict())
+    by_hand = reliable_change(pre.to_numpy(), post.to_numpy(), methods="HLM", slopes=slopes_for(pd.Index(ids), table))
+    assert by_hand["statistic"].tolist() == joined["statistic"].tolist()
+    categories = change_categories(pre, post, methods="HLM", slopes=table).categories["HLM"]
+    assert categories.tolist() == joined["category"].tolist()
+    for scores in ((pre.to_numpy(), post.to_numpy()), (pre.reset_index(drop=True), post.reset_index(drop=True))):
+        for rule in (reliable_change, change_categories):
+            with pytest.raises(StatisticsError, match=r"holds no ids.*slopes_for"):
+                rule(*scores, methods="HLM", slopes=table)
+    with pytest.raises(StatisticsError, match="nobody of 20 people"):
+        reliable_change(pre.rename(str.upper), post.rename(str.upper), methods="HLM", slopes=table)
+    with pytest.raises(StatisticsError, match="no column 'deviation'"):
+        reliable_change(pre, post, methods="HLM", slopes=table.drop(columns="deviation"))
+    with pytest.raises(StatisticsError, match=r"needs slopes.*slopes_for"):
+        reliable_change(pre, post, methods="HLM")
+
+
+@pytest.mark.filterwarnings("ignore::attachment_outcomes.errors.ConvergenceWarning")
+def test_where_slopes_do_not_differ_nobody_has_one() -> None:
+    """Everybody changes by the same two points a time: no small number that stands for zero makes a z."""
+    none = 0
+    for seed in range(12):
+        rows = numbered(0.0, seed=seed)
+        table = person_slopes(rows.assign(value=rows["value"] - 2 * rows["time"]))
+        assert table["slope"].isna().all() or table["deviation"].abs().max() > 1e-3
+        none += bool(table["slope"].isna().all())
+    assert none >= 4
+    assert person_slopes(numbered(3.0))["slope"].notna().all()
+
+
+def test_what_change_categories_cannot_use_is_refused() -> None:
+    pre, post = [20.0, 25, 22, 30], [10.0, 24, 23, 15]
+    setting = setting_from(pre, post, reliability=0.8)
+    for wrong, match in (
+        ({"cutoff": 22.0, "reliability": 0.8}, "cutoff of kind float.*choose_cutoff"),
+        ({"relability": 0.8}, "no argument 'relability'.*reliability"),
+        ({"setting": setting, "reliability": 0.8}, "a setting and reliability; allowed: either"),
+        ({"setting": 3}, "setting of kind int"),
+    ):
+        with pytest.raises(StatisticsError, match=match):
+            change_categories(pre, post, **wrong)  # type: ignore[arg-type]
+    with pytest.raises(StatisticsError, match="everybody scored alike"):
+        reliable_change([1e15, 1e15, 1e15 + 1], [1.0, 2.0, 3.0], reliability=0.8)

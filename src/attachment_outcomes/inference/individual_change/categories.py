@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.individual_change.methods import Setting, expected_improved
 from attachment_outcomes.inference.individual_change.reading import direction_of, scores_of
 from attachment_outcomes.inference.individual_change.reliable import (
@@ -27,6 +29,7 @@ from attachment_outcomes.inference.individual_change.significance import (
     placed,
     ranges,
 )
+from attachment_outcomes.inference.individual_change.slopes import joined_slopes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,13 +97,14 @@ def change_categories(
     Raises
     ------
     StatisticsError
-        As :func:`.reliable.reliable_change`.
+        As :func:`.reliable.reliable_change`; and if an argument is unknown, is given beside a setting, or the cutoff is none.
     """
     better = direction_of(higher_is_better)
+    _check(cutoff, setting, known)
     if setting is None:
         setting = setting_from(pre, post, sd_needed=needs_sd(methods), **known)
-    elif known:
-        raise TypeError(f"either a setting or {', '.join(known)}")
+    else:
+        setting = replace(setting, slopes=joined_slopes(setting.slopes, pre, post))
     names = usable_methods(methods, setting)
     x1, x2 = scores_of(pre, post, place=PLACE)
     index = next((x.index for x in (pre, post) if isinstance(x, pd.Series)), pd.RangeIndex(len(x1)))
@@ -116,3 +120,22 @@ def change_categories(
         return ChangeCategories(categories, None, None, setting)
     clinical = pd.Series(masked(found.clinical_before, found.unknown_before), index=index)
     return ChangeCategories(categories, pd.DataFrame(crossed, index=index, copy=False), clinical, setting)
+
+
+def _check(cutoff: object, setting: object, known: dict[str, Any]) -> None:
+    """Refuse what is no cutoff, arguments that setting_from does not have, and arguments beside a setting."""
+    if not (cutoff is None or isinstance(cutoff, Cutoff | PersonCutoffs)):
+        what = f"found a cutoff of kind {type(cutoff).__name__}; allowed: a Cutoff, PersonCutoffs, or None."
+        raise StatisticsError(
+            problem(PLACE, what, hint="choose_cutoff('instrument', instrument=(value, inclusive), ...) makes one.")
+        )
+    allowed = [name for name in signature(setting_from).parameters if name not in ("pre", "post", "sd_needed")]
+    for name in known:
+        if name not in allowed:
+            raise StatisticsError(problem(PLACE, f"no argument {name!r}.{did_you_mean(name, allowed)}"))
+    if setting is not None and known:
+        raise StatisticsError(
+            problem(PLACE, f"found a setting and {', '.join(known)}; allowed: either.", hint="put it into the setting.")
+        )
+    if not (setting is None or isinstance(setting, Setting)):
+        raise StatisticsError(problem(PLACE, f"found a setting of kind {type(setting).__name__}; allowed: that of setting_from."))

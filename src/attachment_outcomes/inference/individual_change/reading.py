@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from attachment_outcomes.errors import StatisticsError, problem, rows_text
+from attachment_outcomes.inference.pairing import same_people
 
 Numbers = NDArray[np.float64]
 _NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal", "empty")
@@ -60,8 +61,7 @@ def scores_of(pre: ArrayLike, post: ArrayLike, *, place: str) -> tuple[Numbers, 
         if isinstance(series, pd.Series) and not isinstance(series.index, pd.RangeIndex) and not series.index.is_unique:
             n = int(series.index.duplicated().sum())
             raise StatisticsError(problem(place, f"{name} has {n} people twice in its index.", hint="one score a person."))
-    if isinstance(pre, pd.Series) and isinstance(post, pd.Series) and not pre.index.equals(post.index):
-        raise StatisticsError(problem(place, "pre and post have different indexes.", hint="align them by person first."))
+    same_people(place, pre=pre, post=post)
     x1, x2 = numbers_of(pre, place=place, what="pre"), numbers_of(post, place=place, what="post")
     if x1.shape != x2.shape:
         raise StatisticsError(problem(place, f"{len(x1)} scores before but {len(x2)} after; allowed: pairs."))

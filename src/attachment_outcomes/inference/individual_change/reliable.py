@@ -24,6 +24,7 @@ from attachment_outcomes.inference.individual_change.methods import (
     threshold,
 )
 from attachment_outcomes.inference.individual_change.reading import direction_of, scores_of
+from attachment_outcomes.inference.individual_change.slopes import joined_slopes
 
 PLACE = "reliable change"
 _SHARES = ("reliability", "reliability_post", "icc")
@@ -42,7 +43,7 @@ _HINTS = {
     "retest_sd": "give icc and retest_sd, from people who did not change in between (retest_norm).",
     "ms_error": "give the error mean square of people who did not change in between (retest_norm).",
     "mid": "give the anchor's minimal important difference in score points.",
-    "slopes": "give person_slopes(...) of all occasions; a slope needs at least three.",
+    "slopes": "give slopes_for(ids, person_slopes(...)), of all occasions; a slope needs at least three.",
     "r12": "two people or more with both scores, who differ at both occasions, are needed.",
 }
 
@@ -65,7 +66,7 @@ def setting_from(
     ms_error: float | None = None,
     mid: float | None = None,
     criterion: float | None = None,
-    slopes: PersonSlopes | None = None,
+    slopes: PersonSlopes | pd.DataFrame | None = None,
     alpha: float = ALPHA,
     sd_needed: bool = True,
 ) -> Setting:
@@ -85,10 +86,7 @@ def setting_from(
     }  # fmt: skip
     _check_numbers({**given, "alpha": alpha, "r12": r12}, regression)
     x1, x2 = scores_of(pre, post, place=PLACE)
-    if slopes is not None and len(slopes.slope) != len(x1):
-        raise StatisticsError(
-            problem("slopes", f"{len(slopes.slope)} slopes for {len(x1)} people.", hint="one a person, in order.")
-        )
+    slopes = joined_slopes(slopes, pre, post)
     both = ~(np.isnan(x1) | np.isnan(x2))
     if not both.any() and slopes is None:
         what = f"none of {len(x1)} people has a score before and after; one wave alone shows no change."
@@ -101,7 +99,7 @@ def setting_from(
         raise StatisticsError(problem(PLACE, what, hint="give sd from a reference sample."))
     s1, s2 = (float(x1.std(ddof=1)), float(x2.std(ddof=1))) if enough else (None, None)
     if sd is None and sd_needed and not _above_rounding(s1, x1):
-        raise StatisticsError(problem("sd", f"found {s1:g}; allowed: above 0.", hint="did everybody score alike at baseline?"))
+        raise StatisticsError(problem("sd", "everybody scored alike at baseline.", hint="give sd from a reference sample."))
     if sd is None and s1 is not None and _above_rounding(s1, x1):
         sd, source = s1, SAMPLE
     else:
@@ -203,7 +201,7 @@ def reliable_change(
     ms_error: float | None = None,
     mid: float | None = None,
     criterion: float | None = None,
-    slopes: PersonSlopes | None = None,
+    slopes: PersonSlopes | pd.DataFrame | None = None,
     alpha: float = ALPHA,
 ) -> pd.DataFrame:
     r"""Return each person's reliable-change statistic and category, by one or several methods.
@@ -253,8 +251,9 @@ def reliable_change(
         For SDC, of people who did not change in between; from :func:`.controls.retest_norm`.
     mid, criterion
         For ``MID`` and ``criterion``: least change that counts, score points.
-    slopes : PersonSlopes
-        For HLM, in the order of the scores; from :func:`.slopes.slopes_for`.
+    slopes : PersonSlopes or DataFrame
+        For HLM: from :func:`.slopes.slopes_for`, in the order of the scores; or the table of :func:`.slopes.person_slopes`, joined
+        on the ids in the scores' index (an unnamed index of whole numbers is not taken for ids).
     alpha
         Error rate that gives z: two-sided, except HA's, which is one-sided.
 

@@ -16,14 +16,16 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.individual_change.methods import PersonSlopes
 from attachment_outcomes.inference.individual_change.reading import numbers_of
-from attachment_outcomes.inference.mixed.model import mixed_model
+from attachment_outcomes.inference.mixed.model import RESIDUAL, mixed_model
 
 PLACE = "person slopes"
 FEWEST = 3  # occasions: through two points every line fits, and its error cannot be told
+ALIKE = 1e-6  # of the residual variance, times in SDs: slopes that vary no more are all one
 FAR = 1e3  # times the spread of the times: there the error of a prediction is all slope
 COLUMNS = ["person_id", "n", "slope", "std_error", "deviation", "deviation_std_error"]
 
@@ -43,8 +45,8 @@ def person_slopes(rows: pd.DataFrame, *, person: str = "person_id", time: str = 
     DataFrame
         ``person_id``, ``n`` (occasions), ``slope`` and ``deviation`` (score points per unit of time) with ``std_error`` (joint)
         and ``deviation_std_error`` (the model's conditional one, fixed effects and variances taken as known). People seen less
-        than three times stay in the model, but have no slope of their own; and nobody has, where the slopes' estimated variance
-        is zero: the data do not tell people's slopes apart.
+        than three times stay in the model, but have no slope of their own; and nobody has, where the data do not tell people's
+        slopes apart: the fit is singular, or the slopes' variance (times in SDs) is at most a millionth of the residual one.
 
     Raises
     ------
@@ -87,7 +89,8 @@ def person_slopes(rows: pd.DataFrame, *, person: str = "person_id", time: str = 
     modes = fit.modes()
     modes = modes[modes["term"] == "when"].set_index("who").reindex(n.index)
     variance = _slope_variance(fit.predict, n.index)
-    unknown = ((n < FEWEST) | (fit.variances["when"] == 0)).to_numpy()
+    alike = fit.singular or not fit.variances["when"] > ALIKE * fit.variances[RESIDUAL]
+    unknown = ((n < FEWEST) | alike).to_numpy()
     found = {
         "slope": average + modes["estimate"].to_numpy(), "std_error": np.sqrt(variance),
         "deviation": modes["estimate"].to_numpy(), "deviation_std_error": modes["std_error"].to_numpy(),
@@ -113,10 +116,44 @@ def slopes_for(people: pd.Index | pd.Series, table: pd.DataFrame) -> PersonSlope
     Raises
     ------
     StatisticsError
-        If the table has a person twice.
+        If the table is not one of :func:`person_slopes`, or has a person twice.
     """
+    absent = [c for c in COLUMNS if c != "n" and c not in table.columns]
+    if absent:
+        raise StatisticsError(problem("slopes", f"the table has no column {absent[0]!r}.", hint="give that of person_slopes."))
     if table["person_id"].duplicated().any():
         raise StatisticsError(problem(PLACE, "somebody has two slopes.", hint="give the table that person_slopes returns."))
     found = table.set_index("person_id").reindex(pd.Index(people))
     columns = {c: found[c].to_numpy(dtype=float) for c in COLUMNS[2:]}
     return PersonSlopes(**columns)
+
+
+def joined_slopes(slopes: PersonSlopes | pd.DataFrame | None, pre: ArrayLike, post: ArrayLike) -> PersonSlopes | None:
+    """Return the slopes in the order of the scores: a table is joined on the ids in the scores' index.
+
+    Raises
+    ------
+    StatisticsError
+        If a table cannot be joined, as the scores have no ids or nobody is in both, or there are not as many slopes as scores.
+    """
+    if slopes is None:
+        return None
+    if isinstance(slopes, pd.DataFrame):
+        index = next((x.index for x in (pre, post) if isinstance(x, pd.Series)), None)
+        # An unnamed index of whole numbers counts rows: joined on, it would give people each other's slopes.
+        if index is None or (index.name is None and pd.api.types.is_integer_dtype(index.dtype)):
+            what = "a table of slopes is joined on the person, but the scores' index holds no ids."
+            hint = "give slopes_for(ids, table), ids in the order of the scores, or scores as Series with person_id as index."
+            raise StatisticsError(problem("slopes", what, hint=hint))
+        found = slopes_for(index, slopes)
+        if len(index) and not index.isin(slopes["person_id"]).any():
+            what = f"nobody of {len(index)} people with scores is in the table of slopes."
+            raise StatisticsError(problem("slopes", what, hint="are the ids of one kind, numbers or text, in both?"))
+        return found
+    if not isinstance(slopes, PersonSlopes):
+        what = f"found a {type(slopes).__name__}; allowed: the table of person_slopes, or what slopes_for returns."
+        raise StatisticsError(problem("slopes", what))
+    if len(slopes.slope) != np.size(pre):
+        what = f"{len(slopes.slope)} slopes for {np.size(pre)} people."
+        raise StatisticsError(problem("slopes", what, hint="one a person, in order: slopes_for(ids, person_slopes(...))."))
+    return slopes
