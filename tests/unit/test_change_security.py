@@ -171,6 +171,31 @@ def test_impossible_inputs_are_refused() -> None:
 # ---- Against R
 
 
+def test_columns_of_different_people_and_words_that_nearly_match_are_refused() -> None:
+    first, last = pd.Series(["secure", "fearful"], index=[1, 2]), pd.Series(["secure", "secure"], index=[2, 3])
+    with pytest.raises(StatisticsError, match="baseline and end have different indexes"):
+        earned_security(first, last)
+    assert earned_security(first, last.to_numpy())[0].n == 1
+    with pytest.raises(StatisticsError, match="differ in length"):
+        earned_security(first.tolist(), last.tolist(), follow_up=["secure"], definition=SUSTAINED)
+    for word in (None, " "):
+        with pytest.raises(StatisticsError, match="allowed: the name of a class"):
+            earned_security(["fearful"], ["secure"], secure=word)  # type: ignore[arg-type]
+    with pytest.raises(StatisticsError, match="people are classed 'Secure '"):
+        earned_security(["fearful"], ["Secure "])
+    assert "nobody is classed 'secure' at either occasion" in earned_security(["fearful"] * 3, ["dismissing"] * 3)[0].note
+
+
+def test_scores_and_a_region_that_contradict_the_classes_are_refused() -> None:
+    first, second = cohort(200, -0.3, 9)
+    given = {"reliability": (0.85, 0.85), "region": quadrant(4, 4)}
+    for scores in ({"scores": 8 - first}, {"scores": first, "end_scores": 8 - second}):
+        with pytest.raises(StatisticsError, match="do not give these classes; check the direction"):
+            earned_security(styles(first), styles(second), **scores, **given)
+    with pytest.raises(StatisticsError, match="not a table of half-planes"):
+        earned_security(styles(first), styles(second), scores=first, region=np.full((2, 3), np.nan))
+
+
 def test_chances_without_change_match_r() -> None:
     """R: bivariate and four-dimensional normal probabilities (Miwa's algorithm, 1e-8)."""
     given = load_reference("security")["expectation"]

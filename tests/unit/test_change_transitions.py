@@ -215,3 +215,22 @@ def test_regions_that_leave_gaps_and_too_few_people_are_refused() -> None:
         moves_without_change(before, after, scores=first, regions=gaps, **shared)
     with pytest.raises(StatisticsError, match="at least three with scores"):
         moves_without_change(before[:2], after[:2], scores=first[:2], regions=gaps, **shared)
+
+
+def test_columns_of_different_people_and_doubled_classes_are_refused() -> None:
+    first, last = pd.Series(["secure", "fearful"], index=["a", "b"]), pd.Series(["secure", "fearful"], index=["b", "a"])
+    for made in (
+        lambda: transition_table(first, last, classes=STYLES),
+        lambda: transition_estimates(first, last, classes=STYLES, secure="secure", name="x"),
+    ):
+        with pytest.raises(StatisticsError, match="baseline and end have different indexes"):
+            made()
+    assert transition_table(first, last.to_numpy(), classes=STYLES)["n"].sum() == 2
+    with pytest.raises(StatisticsError, match="columns differ in length: 3 of baseline, 2 of end"):
+        transition_table(["secure"] * 3, ["secure"] * 2, classes=STYLES)
+    with pytest.raises(StatisticsError, match="listed twice among the classes: secure"):
+        transition_table(["secure"], ["secure"], classes=[*STYLES, "secure"])
+    with pytest.raises(StatisticsError, match="people are classed 'secure'"):
+        transition_estimates(["secure"], ["secure"], classes=STYLES, secure="Secure", name="x")
+    with pytest.raises(StatisticsError, match=r"none of the classes.*Did you mean 'fearful'"):
+        transition_estimates(["secure"], ["secure"], classes=STYLES, secure="fearfull", name="x")

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from attachment_outcomes.change.aligned import check_pairs, check_secure
 from attachment_outcomes.change.security.expectation import (
     Reference,
     moment_influence,
@@ -24,7 +25,7 @@ from attachment_outcomes.change.security.expectation import (
     reference_variance,
     widened,
 )
-from attachment_outcomes.errors import StatisticsError, problem
+from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import Test, bowker, crosstab, kappa, mcnemar_exact, stuart_maxwell
 from attachment_outcomes.inference.clustered_agreement import (
     clustered_kappa,
@@ -66,9 +67,10 @@ def transition_table(
     Raises
     ------
     StatisticsError
-        If a class is not among ``classes``.
+        If a class is not among ``classes`` or is listed twice, the columns differ in length, or Series have different indexes.
     """
     first, last = _both(baseline, end)
+    _check_classes(classes, name)
     counts = crosstab(first, last, classes, place=name or "transitions")
     return pd.DataFrame(
         {
@@ -102,8 +104,14 @@ def transition_estimates(
 
     With ``clusters``, shares have Wilson's interval on the effective n, kappa and the change in secure one from influence values
     summed within clusters, and the two chi-square tests a cluster-robust row beside them. The exact test has no such form.
+
+    Raises
+    ------
+    StatisticsError
+        As :func:`transition_table`; or if ``secure`` is not among ``classes``.
     """
-    first, last = _both(baseline, end)
+    first, last = _both(baseline, end, clusters)
+    _check_classes(classes, name, secure)
     n = len(first)
     if n == 0:
         return [not_testable(ANALYSIS, "nobody has a class at two occasions", outcome=name)]
@@ -248,7 +256,8 @@ def moves_without_change(
         If nobody has both classes, a score is missing, or the regions do not cover everything.
     """
     there = pd.Series(baseline).notna().to_numpy() & pd.Series(end).notna().to_numpy()
-    first, last = _both(baseline, end)
+    first, last = _both(baseline, end, clusters)
+    _check_classes(classes, name, secure)
     x = np.asarray(scores, dtype=float)[there]
     n, size = len(first), len(classes)
     if n < 3 or np.isnan(x).any():
@@ -332,7 +341,22 @@ def _missing(reason: str, name: str, estimand: str) -> Estimate:
     return replace(not_testable(ANALYSIS, reason, outcome=name), group=estimand)
 
 
-def _both(baseline: ArrayLike, end: ArrayLike) -> tuple[list[str], list[str]]:
+def _check_classes(classes: list[str], name: str, secure: str | None = None) -> None:
+    place = name or "transitions"
+    twice = sorted({c for c in classes if classes.count(c) > 1})
+    if twice:
+        raise StatisticsError(problem(place, f"listed twice among the classes: {', '.join(twice)}."))
+    if secure is not None and secure not in classes:
+        check_secure(place, secure, classes)
+        what = f"the secure class {secure!r} is none of the classes; allowed: {', '.join(classes)}.{did_you_mean(secure, classes)}"
+        raise StatisticsError(problem(place, what))
+
+
+def _both(baseline: ArrayLike, end: ArrayLike, clusters: ArrayLike | None = None) -> tuple[list[str], list[str]]:
+    check_pairs("transitions", baseline=baseline, end=end)
+    if isinstance(clusters, pd.Series):
+        check_pairs("transitions", **{k: v for k, v in (("baseline", baseline), ("end", end)) if isinstance(v, pd.Series)},
+                    clusters=clusters)  # fmt: skip
     first, last = pd.Series(baseline).reset_index(drop=True), pd.Series(end).reset_index(drop=True)
     there = first.notna() & last.notna()
     return [str(v) for v in first[there]], [str(v) for v in last[there]]

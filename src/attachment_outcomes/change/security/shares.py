@@ -14,6 +14,7 @@ excess                   earned security minus that share: the estimand
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from attachment_outcomes.change.aligned import check_pairs, check_region, check_secure
 from attachment_outcomes.change.security.dropout import filled, weighted_share
 from attachment_outcomes.change.security.expectation import (
     ALPHA,
@@ -160,7 +162,9 @@ def earned_security(
     Raises
     ------
     StatisticsError
-        If the inputs differ in length, a reliability is not in (0, 1), or a word is not known.
+        If the inputs differ in length, Series have different indexes (arrays are paired by position), a reliability is not in
+        (0, 1), a word is not known, ``secure`` is no word or differs from a class by case or blanks alone, or the scores and the
+        region do not give the classes.
 
     Notes
     -----
@@ -176,12 +180,23 @@ def earned_security(
     first, last = pd.Series(baseline).reset_index(drop=True), pd.Series(end).reset_index(drop=True)
     if len(first) != len(last):
         raise StatisticsError(problem(PLACE, f"{len(first)} baseline but {len(last)} end classes."))
+    check_pairs(PLACE, baseline=baseline, end=end, follow_up=follow_up if definition == SUSTAINED else None)
+    series: dict[str, Any] = {"baseline": baseline, "end": end, "follow_up": follow_up, "clusters": clusters}
+    series |= {"scores": scores, "end_scores": end_scores}
+    check_pairs(PLACE, **{k: v for k, v in series.items() if isinstance(v, pd.Series | pd.DataFrame)})
+    check_secure(PLACE, secure, [*first.dropna(), *last.dropna()])
     for r in reliability or ():
         if not 0 < r < 1:
             raise StatisticsError(problem(PLACE, f"reliability {r}; allowed: between 0 and 1, both excluded."))
     label = "; ".join([definition, *([] if dropout == COMPLETE else [dropout]), *([SCREENED] if reference else [])])
     x, y = (_points(v, len(first)) for v in (scores, end_scores))
     planes = None if region is None else np.asarray(region, dtype=float)
+    for classes, points in ((first, x), (last, y)):
+        if points is not None and planes is not None:
+            there = classes.notna().to_numpy()
+            check_region(PLACE, (classes[there] == secure).to_numpy(dtype=bool), points[there], planes)
+    if not ((first == secure).any() or (last == secure).any()):
+        note = "; ".join(t for t in (f"nobody is classed {secure!r} at either occasion", note) if t)
     seen, reached, distance = last.notna().to_numpy(), (last == secure).fillna(False).to_numpy(dtype=bool), None
     if definition == SUSTAINED:
         if follow_up is None:
