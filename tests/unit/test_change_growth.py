@@ -377,3 +377,31 @@ def test_an_end_that_was_never_reached_is_named() -> None:
     assert [r.note for r in found.estimates if r.estimand == "not testable"] == [
         "change to the end: the end is not after the first occasion"
     ]
+
+
+def test_measurements_that_cannot_be_are_refused() -> None:
+    data = course(30, [0.0, 1.0, 2.0], slope=0)
+    people = data["person_id"].unique()
+    doubled = data.assign(time=data["time"].replace(2.0, 1.0))
+    refused: list[tuple[str, pd.DataFrame, dict[str, pd.Series]]] = [
+        ("no column 'occasion'", data.rename(columns={"occasion": "wave"}), {}),
+        ("value", data.assign(value="high"), {}),
+        ("1 row is a second score of a person at one occasion", pd.concat([data, data.iloc[[0]]]), {}),
+        ("30 rows are a second score of a person at one time", doubled, {}),
+        ("therapists: known of nobody who was measured", data, {"therapists": pd.Series(["a", "b"])}),
+        ("therapists: 1 person is listed again", data, {"therapists": pd.Series("a", index=[*people, people[0]])}),
+        ("treatment_end: 1 person is listed again", data, {"treatment_end": pd.Series(1.0, index=[*people, people[0]])}),
+    ]
+    for message, rows, more in refused:
+        with pytest.raises(StatisticsError, match=message):
+            growth_curve(rows, outcome="x", time_unit="week", end=2, **more)  # type: ignore[arg-type]
+
+
+def test_a_reference_that_is_no_group_is_named() -> None:
+    data, _, _ = reference_data()
+    found = growth_curve(data, outcome="x", time_unit="week", end=52, shape="linear")
+    assert found.course is not None
+    groups = data.drop_duplicates("person_id").set_index("person_id")["arm"]
+    (row,), n = compare_courses(found.course, groups, name="arm", outcome="x", time_unit="week", reference="third")
+    assert (row.estimand, n) == ("not testable", 0)
+    assert "'third' is no group of 2 people or more; those are first, second" in row.note

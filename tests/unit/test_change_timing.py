@@ -68,6 +68,26 @@ def test_who_leaves_left_at_the_last_session_or_measurement() -> None:
     assert found.loc["lapsed", ["time", "cause"]].tolist() == [26, 0]  # long after anybody could be seen to improve
 
 
+def test_columns_that_are_not_what_they_should_be_are_refused() -> None:
+    refused: list[tuple[str, pd.DataFrame]] = [
+        ("no column 'improved'", PEOPLE.drop(columns="improved")),
+        ("not true or false throughout", PEOPLE.assign(improved="no")),
+        ("not true or false throughout", PEOPLE.assign(improved=PEOPLE["improved"].astype(object).where(PEOPLE.index > 0))),
+        ("1 occasion lacks a time or a person", PEOPLE.assign(time=PEOPLE["time"].where(PEOPLE.index > 0))),
+    ]
+    for message, rows in refused:
+        with pytest.raises(StatisticsError, match=message):
+            improvement_times(rows)
+    for message, gone in (
+        ("left_at gives no times by person", [1.0, 2.0]),
+        ("left_at lists a person twice", pd.Series([1.0, 2.0], index=["late", "late"])),
+        ("left_at names nobody who was measured", {"somebody else": 3.0}),
+    ):
+        with pytest.raises(StatisticsError, match=message):
+            improvement_times(PEOPLE, left_at=gone)  # type: ignore[arg-type]
+    assert (table(improvement_times(PEOPLE, left_at={}))["cause"] != 2).all()
+
+
 def test_order_of_rows_does_not_matter() -> None:
     shuffled = PEOPLE.sample(frac=1, random_state=3)
     pd.testing.assert_frame_equal(table(improvement_times(shuffled)), table(improvement_times(PEOPLE)))

@@ -22,11 +22,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attachment_outcomes.errors import StatisticsError, problem
+from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.individual_change.definitions import Definition, changes
+from attachment_outcomes.inference.individual_change.reading import numbers_of
 
 Numbers = NDArray[np.float64]
 IMPROVED = ("recovered", "improved")
+PLACE = "time to improvement"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,8 @@ def improvement_times(
     Raises
     ------
     StatisticsError
-        If there is nobody, ``late`` is another word, or a person has two occasions at one time.
+        If there is nobody, ``late`` is another word, a person has two occasions at one time, a column is missing, a time is missing
+        or no number, ``improved`` is not true or false throughout, or ``left_at`` does not give times by person.
 
     Notes
     -----
@@ -75,12 +78,13 @@ def improvement_times(
     only who did not leave tells nothing: censored at 0, and counted in ``unseen``.
     """
     if late not in ("censor", "count"):
-        raise StatisticsError(problem("time to improvement", f"found late {late!r}; allowed: censor, count."))
+        raise StatisticsError(problem(PLACE, f"found late {late!r}; allowed: censor, count."))
     if rows.empty:
-        raise StatisticsError(problem("time to improvement", "nobody has a baseline."))
+        raise StatisticsError(problem(PLACE, "nobody has a baseline."))
+    rows = _checked(rows)
     ordered = rows.sort_values(["person_id", "time"], kind="stable", ignore_index=True)
     if ordered.duplicated(["person_id", "time"]).any():
-        raise StatisticsError(problem("time to improvement", "a person has two occasions at one time."))
+        raise StatisticsError(problem(PLACE, "a person has two occasions at one time."))
     codes, people = pd.factorize(ordered["person_id"])
     n = len(people)
     first = np.concatenate([[True], codes[1:] != codes[:-1]])
@@ -102,7 +106,10 @@ def improvement_times(
     time = followed.copy()
     cause[codes[hit]], time[codes[hit]] = 1, t[hit]
     if left_at is not None:
-        gone = pd.Series(left_at, dtype=float).reindex(people).to_numpy(dtype=float)
+        given = _left(left_at)
+        if len(given) and not given.index.isin(people).any():
+            raise StatisticsError(problem(PLACE, "left_at names nobody who was measured.", hint="its index must be the person_id."))
+        gone = given.reindex(people).to_numpy(dtype=float)
         gone = np.maximum(gone, t[end])
         # After the last time at which anybody could be seen to improve, only leaving would be left to happen.
         leaves = (gone <= max(followed.max(), time.max())) & (cause == 0)
@@ -111,6 +118,34 @@ def improvement_times(
         time[stays] = max(followed.max(), time.max())
     unseen = int(((cause == 0) & (time == 0)).sum())
     return Times(person=np.asarray(people), left=left, right=right, time=time, cause=cause, unseen=unseen)
+
+
+def _checked(rows: pd.DataFrame) -> pd.DataFrame:
+    for column in ("person_id", "time", "improved"):
+        if column not in rows.columns:
+            raise StatisticsError(problem(PLACE, f"no column {column!r}.{did_you_mean(column, rows.columns)}"))
+    rows = rows[["person_id", "time", "improved"]].reset_index(drop=True)
+    improved, time = rows["improved"], numbers_of(rows["time"], place=PLACE, what="time")
+    if improved.isna().any() or not all(isinstance(v, bool | np.bool_) for v in improved.unique()):
+        raise StatisticsError(
+            problem(PLACE, "improved is not true or false throughout.", hint="leave out occasions without a score.")
+        )
+    gaps = int(np.isnan(time).sum()) + int(rows["person_id"].isna().sum())
+    if gaps:
+        noun = "occasion lacks" if gaps == 1 else "occasions lack"
+        raise StatisticsError(problem(PLACE, f"{gaps} {noun} a time or a person.", hint="leave them out and count them."))
+    return rows.assign(time=time)
+
+
+def _left(left_at: Mapping[Any, float] | pd.Series) -> pd.Series:
+    if not isinstance(left_at, Mapping | pd.Series):
+        raise StatisticsError(
+            problem(PLACE, "left_at gives no times by person.", hint="a mapping or Series from person_id to time.")
+        )
+    series = left_at if isinstance(left_at, pd.Series) else pd.Series(dict(left_at), dtype=object if not left_at else None)
+    if series.index.has_duplicates:
+        raise StatisticsError(problem(PLACE, "left_at lists a person twice.", hint="one time a person."))
+    return pd.Series(numbers_of(series.reset_index(drop=True), place=PLACE, what="left_at"), index=series.index)
 
 
 def planned_times(timed: pd.DataFrame) -> pd.DataFrame:

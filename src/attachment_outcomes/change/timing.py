@@ -114,6 +114,7 @@ def _outcome(data: ChangeData, outcome: Outcome, settings: Mapping[str, Any]) ->
     if data.occasions == "wave":
         latest = rows.groupby("person_id")["occasion"].max()
         gone = gone.drop(index=latest.index[(latest == latest.max()).to_numpy()], errors="ignore")
+    gone = gone[gone.index.isin(start.index)]
     horizon = _horizon(settings, timed)
     found_rows: list[Estimate] = []
     curves: list[pd.DataFrame] = []

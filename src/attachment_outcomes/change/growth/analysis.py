@@ -15,7 +15,7 @@ from attachment_outcomes.change.growth.shapes import OWN, PIECEWISE, PLANNED, SH
 from attachment_outcomes.change.growth.therapist_rows import therapist_effects
 from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, Timed, stacked
 from attachment_outcomes.change.therapists import CATERPILLAR
-from attachment_outcomes.errors import ConfigError, DataError, did_you_mean, problem
+from attachment_outcomes.errors import ConfigError, DataError, StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import estimate_direction
 
@@ -43,7 +43,7 @@ def analyse(data: ChangeData) -> Part:
     Raises
     ------
     ConfigError
-        If a shape or a column for comparison does not exist.
+        If a shape, a column for comparison or the reference group does not exist.
     """
     block = data.settings.get("growth", True)
     if not block:
@@ -80,14 +80,19 @@ def _outcome(data: ChangeData, outcome: Outcome, settings: Mapping[str, Any]) ->
             raise ConfigError(problem("change, growth", what))
     ends, told = _ends(data, timed, settings.get("treatment_end")) if PIECEWISE in shapes else (None, "")
     direction = estimate_direction(data.scale(outcome))
-    fits: dict[str, Growth] = {
-        name: growth_curve(
-            timed.rows, outcome=score, time_unit=timed.unit, end=timed.end, direction=direction, ci_level=data.ci_level,
-            note=told if name == PIECEWISE else "", shape=name, therapists=data.therapists, treatment_end=ends,
-            sd_estimated=bool(settings.get("sd_estimated", True)), primary=name == primary,
-        )
-        for name in shapes
-    }  # fmt: skip
+    labels = data.therapists_of(pd.Series(timed.rows["person_id"].unique()))
+    therapists = None if labels is None or labels.isna().all() else data.therapists
+    try:
+        fits: dict[str, Growth] = {
+            name: growth_curve(
+                timed.rows, outcome=score, time_unit=timed.unit, end=timed.end, direction=direction, ci_level=data.ci_level,
+                note=told if name == PIECEWISE else "", shape=name, therapists=therapists, treatment_end=ends,
+                sd_estimated=bool(settings.get("sd_estimated", True)), primary=name == primary,
+            )
+            for name in shapes
+        }  # fmt: skip
+    except StatisticsError as error:
+        return [not_testable(ANALYSIS, str(error), outcome=score)], pd.DataFrame(), pd.DataFrame()
     main = fits[primary]
     curve = pd.concat([f.curve for f in fits.values() if len(f.curve)] or [main.curve], ignore_index=True)
     if main.course is None:
@@ -166,10 +171,14 @@ def _compared(
         groups = order.drop_duplicates("person_id").set_index("person_id")[column]
     else:
         groups = data.people.set_index("person_id")[column]
+    reference, known = settings.get("reference"), sorted(str(g) for g in groups.dropna().unique())
+    if reference is not None and known and str(reference) not in known:
+        what = f"no group {reference!r} of {column}; allowed: {', '.join(known)}.{did_you_mean(reference, known)}"
+        raise ConfigError(problem("change, growth, reference", what))
     people = int(main.course.rows["person_id"].nunique())
     rows, n = compare_courses(
         main.course, groups, name=column, outcome=score, time_unit=unit, direction=direction,
-        reference=settings.get("reference"), fewest=int(settings.get("fewest_clients", FEWEST_CLIENTS)),
+        reference=None if reference is None else str(reference), fewest=int(settings.get("fewest_clients", FEWEST_CLIENTS)),
         sd_estimated=bool(settings.get("sd_estimated", True)),
     )  # fmt: skip
     if n:

@@ -48,7 +48,7 @@ def compare_courses(
     direction
         ``higher is better``, ``lower is better`` or empty.
     reference
-        The group that others are compared with; the first by name if not given or not there.
+        The group that others are compared with; the first by name if not given.
     fewest
         Groups with fewer people are left out.
     sd_estimated
@@ -59,7 +59,7 @@ def compare_courses(
     (list of Estimate, int)
         By group: ``change_to_end``. By pair (``group - reference``): ``change_difference``, ``slope_difference``, and
         ``feingold_d`` with the raw SD within the two groups at the first occasion. Then the number of people compared. One row
-        *not testable* if fewer than two groups are large enough or no model can be fitted.
+        *not testable* if fewer than two groups are large enough, the reference is none of these, or no model can be fitted.
     """
     rows = course.rows.assign(group=groups.reindex(course.rows[PERSON].to_numpy()).to_numpy())
     rows = rows[rows["group"].notna().to_numpy()].reset_index(drop=True)
@@ -70,7 +70,10 @@ def compare_courses(
         return [not_testable(ANALYSIS, reason, outcome=outcome)], 0
     if not course.end > course.start:
         return [not_testable(ANALYSIS, "the end is not after the first occasion", outcome=outcome)], 0
-    first = reference if reference in levels else levels[0]
+    if reference is not None and reference not in levels:
+        reason = f"{name}: the reference {reference!r} is no group of {fewest} people or more; those are {', '.join(levels)}"
+        return [not_testable(ANALYSIS, reason, outcome=outcome)], 0
+    first = levels[0] if reference is None else reference
     levels = [first, *(g for g in levels if g != first)]
     rows = rows[rows["group"].astype(str).isin(levels).to_numpy()].reset_index(drop=True)
     own, columns = course.shape.columns, list(course.shape.columns)

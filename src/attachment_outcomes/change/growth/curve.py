@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from attachment_outcomes.change.growth.effect_size import feingold_d
 from attachment_outcomes.change.growth.fitting import FEWEST_FOR_SLOPES, THERAPIST, Fitted, Structure, fit_course, label_therapists
+from attachment_outcomes.change.growth.reading import check_by_person, measurements
 from attachment_outcomes.change.growth.shapes import SPLINE, Shape, ends_of, make_shape
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.effects import Effect
@@ -125,12 +126,20 @@ def growth_curve(
         people of one therapist differ; ``slope_during`` and ``slope_after`` treatment (piecewise only). Curve: a row an occasion,
         at the median time of those seen, and points between them without observed means (``n_observed`` is 0 there).
 
+    Raises
+    ------
+    StatisticsError
+        If a column is missing or holds no numbers, a person has two scores at one occasion or time, a Series by person_id names
+        somebody twice, or the therapist of nobody measured is known.
+
     Notes
     -----
     With two occasions, or too few measurements, only levels differ between people, and the note says so. A random slope
     that the data do not allow is left out, and the note says so.
     """
-    rows = data[["person_id", "occasion", "time", "value"]].dropna().reset_index(drop=True)
+    rows = measurements(data)
+    check_by_person("therapists", therapists, rows, some=True)
+    check_by_person("treatment_end", treatment_end, rows)
     people, occasions = rows["person_id"].nunique(), rows["occasion"].nunique()
     if occasions < 2:
         return Growth([not_testable(ANALYSIS, "scores at fewer than two occasions", outcome=outcome)], no_curve(), None)
