@@ -634,3 +634,26 @@ def test_what_change_categories_cannot_use_is_refused() -> None:
             change_categories(pre, post, **wrong)  # type: ignore[arg-type]
     with pytest.raises(StatisticsError, match="everybody scored alike"):
         reliable_change([1e15, 1e15, 1e15 + 1], [1.0, 2.0, 3.0], reliability=0.8)
+
+
+def test_what_norms_and_cutoffs_cannot_be_is_refused() -> None:
+    for entry, match in (
+        ({"sd": 3}, "has no mean"),
+        ({"mean": 5, "sd": "3"}, "sd of kind str"),
+        ({"mean": 5, "sd": 3, "strata": {"gender": ["w", "m"]}}, "a row of its own"),
+        ({"mean": 5, "sd": 3, "stratum": {}}, "the key 'stratum'"),
+    ):
+        with pytest.raises(StatisticsError, match=match):
+            person_norms(PEOPLE, [entry])
+    with pytest.raises(StatisticsError, match="found nan; allowed: a finite number"):
+        Cutoff("c", np.nan)
+    with pytest.raises(StatisticsError, match="NoneType and NoneType"):
+        hageman_arrindell_shares(None, None, higher_is_better=True)  # type: ignore[arg-type]
+
+
+def test_series_of_other_people_are_refused() -> None:
+    pre, post = (pd.Series([20.0, 25, 22, 30], index=list(order)) for order in ("abcd", "dcba"))
+    with pytest.raises(StatisticsError, match="pre and post have different indexes"):
+        categorise(pre, post, ["unchanged"] * 4, cutoff=None, higher_is_better=False)
+    with pytest.raises(StatisticsError, match="pre and clusters have different indexes"):
+        group_change(pre, post.to_numpy(), mid=3, clusters=post)

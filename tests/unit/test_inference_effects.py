@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.references import Reference, load_reference
 
@@ -111,3 +112,10 @@ def test_words_are_refused_without_being_quoted() -> None:
         with pytest.raises(StatisticsError, match="are not numbers") as told:
             call()
         assert "Anna" not in str(told.value)
+
+
+def test_series_of_other_people_are_no_pairs() -> None:
+    pre, post = (pd.Series([20.0, 25, 22, 30], index=list(order)) for order in ("abcd", "dcba"))
+    with pytest.raises(StatisticsError, match="pre and post have different indexes"):
+        paired_change(pre, post)
+    assert paired_change(pre.to_numpy(), post.to_numpy())[0].estimate == 0

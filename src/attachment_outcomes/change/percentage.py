@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.individual_change.methods import CATEGORIES
+from attachment_outcomes.inference.individual_change.reading import scores_of
 
 
 def percentage_change(
@@ -39,11 +40,13 @@ def percentage_change(
     Raises
     ------
     StatisticsError
-        If ``share`` is not positive or a score lies below the minimum.
+        If ``share`` is not in (0, 1], the scores are not pairs of numbers of the same people, or a score lies below the minimum.
     """
-    if not share > 0:
-        raise StatisticsError(problem("percentage change", f"share is {share}; allowed: above 0."))
-    x1, x2 = np.asarray(pre, dtype=float) - minimum, np.asarray(post, dtype=float) - minimum
+    if not 0 < share <= 1:
+        what = f"share is {share}; allowed: above 0, at most 1."
+        raise StatisticsError(problem("percentage change", what, hint="50 percent are 0.5."))
+    before, after = scores_of(pre, post, place="percentage change")
+    x1, x2 = before - minimum, after - minimum
     if (x1 < 0).any() or (x2 < 0).any():
         raise StatisticsError(
             problem("percentage change", f"{int(((x1 < 0) | (x2 < 0)).sum())} people score below the minimum {minimum:g}.")

@@ -18,6 +18,7 @@ from scipy.stats import t as student
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.estimate import CI_LEVEL
+from attachment_outcomes.inference.pairing import same_people
 from attachment_outcomes.inference.proportions import FEW_CLUSTERS, as_numbers, cluster_codes, robust_variance
 
 
@@ -62,13 +63,15 @@ def paired_change(
     Raises
     ------
     StatisticsError
-        If the scores are not numbers, fewer than two people have both, or fewer than two clusters remain. The standardised change
+        If the scores are not numbers, Series have different indexes, fewer than two people have both, or
+        fewer than two clusters remain. The standardised change
         is NaN, with a note, if nobody differed before treatment.
 
     References
     ----------
     Becker, B. J. (1988). British J. Math. Stat. Psychol., 41, 257-278 (the effect size).
     """
+    same_people("paired change", pre=pre, post=post, clusters=clusters)
     before, after = (as_numbers(x, place="paired change", what=w) for x, w in ((pre, "scores before"), (post, "scores after")))
     if before.shape != after.shape or before.ndim != 1:
         raise StatisticsError(
@@ -130,6 +133,8 @@ def standardised_difference(
     keep_x, keep_y = ~np.isnan(x), ~np.isnan(y)
     codes = None
     if clusters is not None:
+        for given, of in zip((first, second), clusters, strict=True):
+            same_people(place, scores=given, clusters=of)
         labels = [pd.Series(c).reset_index(drop=True)[k] for c, k in zip(clusters, (keep_x, keep_y), strict=True)]
         codes = cluster_codes(pd.concat(labels))
     x, y = x[keep_x], y[keep_y]

@@ -26,6 +26,7 @@ from scipy.stats import t as student
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.effects import effect, paired_change
+from attachment_outcomes.inference.pairing import same_people
 from attachment_outcomes.inference.proportions import CLUSTERED, WILSON, as_numbers, cluster_codes, proportion
 
 ALPHA = 0.05
@@ -143,6 +144,7 @@ def mean_equivalence(
     StatisticsError
         If fewer than two people or clusters remain, nobody differs, or a setting is impossible.
     """
+    same_people(PLACE, values=values, clusters=clusters)
     x = as_numbers(values, place=PLACE, what="scores")
     there = ~np.isnan(x)
     codes = None if clusters is None else cluster_codes(pd.Series(clusters).reset_index(drop=True)[there])
@@ -174,6 +176,7 @@ def paired_equivalence(
     StatisticsError
         If fewer than two people or clusters remain, all changed alike, or a setting is impossible.
     """
+    same_people(PLACE, pre=pre, post=post, clusters=clusters)
     before, after = (as_numbers(scores, place=PLACE, what="scores") for scores in (pre, post))
     found = paired_change(before, after, clusters=clusters)[0]
     result = estimate_equivalence(found.estimate, found.std_error, low=low, high=high, df=found.df, null=null, alpha=alpha)

@@ -29,11 +29,15 @@ from attachment_outcomes.inference.individual_change.methods import (
     CATEGORIES as PLAIN_CATEGORIES,
 )
 from attachment_outcomes.inference.individual_change.methods import METHODS, SAMPLE, Setting, threshold
+from attachment_outcomes.inference.individual_change.reading import scores_of
 from attachment_outcomes.inference.individual_change.reliable import statistic_and_code, usable_methods
 from attachment_outcomes.inference.individual_change.significance import CATEGORIES, SD_BEYOND, TRUE, Cutoff, Norm
+from attachment_outcomes.inference.pairing import same_people
 from attachment_outcomes.inference.resampling import Replicates, cluster_bootstrap_rows
 
 Numbers = NDArray[np.float64]
+PLACE = "bootstrap of change"
+INTERVALS = ("percentile", "basic", "BCa")
 REPLICATES = 1999  # (R + 1) times .025 and .975 are whole numbers
 CUTOFFS = ("a", "b", "c", "a_true", "b_true", "c_true")
 FROM_SAMPLE = ("mean_pre", "mean_post", "sd_pre", "sd_post", "r12")  # fields of Setting estimated anew, unless known
@@ -98,8 +102,8 @@ def bootstrap_change(
     higher_is_better: bool = False,
     methods: str | Sequence[str] = "all",
     known: Collection[str] = (),
-    functional: Population | None = None,
-    clinical: Population | None = None,
+    functional: Population | Norm | tuple[float, float] | None = None,
+    clinical: Population | Norm | tuple[float, float] | None = None,
     cutoff: str | Cutoff | None = None,
     clusters: ArrayLike | pd.Series | None = None,
     replicates: int = REPLICATES,
@@ -129,7 +133,8 @@ def bootstrap_change(
     known
         Which of those fields were given and stay as they are.
     functional, clinical
-        Norms, for cutoffs. With ``n``, mean and SD are drawn too, as of a normal sample of that size; without, they are known.
+        Norms, for cutoffs; mean and SD will do.
+        With ``n``, mean and SD are drawn too, as of a normal sample of that size; without, they are known.
         Without ``clinical`` the clinical side is this sample before treatment.
     cutoff
         Which cutoff the categories use: one of ``CUTOFFS``, estimated anew in each replicate; a :class:`.Cutoff`, which
@@ -165,9 +170,11 @@ def bootstrap_change(
     >>> found.table.set_index(["estimand", "category"])["estimate"]["share", "improved"].item()
     0.5
     """
-    x1, x2 = (np.asarray(pd.Series(x).to_numpy(dtype=float, na_value=np.nan)) for x in (pre, post))
-    if x1.shape != x2.shape:
-        raise _refuse(f"{len(x1)} scores before but {len(x2)} after; allowed: pairs.")
+    if interval not in INTERVALS:
+        raise _refuse(f"interval: found {interval!r}; allowed: {', '.join(INTERVALS)}.{did_you_mean(interval, INTERVALS)}")
+    same_people(PLACE, pre=pre, post=post, clusters=clusters)
+    x1, x2 = scores_of(pre, post, place=PLACE)
+    functional, clinical = _population(functional), _population(clinical)
     unknown = [name for name in known if name not in (*FROM_SAMPLE, "sd")]
     if unknown:
         raise _refuse(f"known: found {unknown[0]!r}; allowed: sd, {', '.join(FROM_SAMPLE)}.{did_you_mean(unknown[0], FROM_SAMPLE)}")
@@ -193,7 +200,17 @@ def bootstrap_change(
 
 
 def _refuse(what: str, *, hint: str = "") -> StatisticsError:
-    return StatisticsError(problem("bootstrap of change", what, hint=hint))
+    return StatisticsError(problem(PLACE, what, hint=hint))
+
+
+def _population(given: Population | Norm | tuple[float, float] | None) -> Population | None:
+    if given is None or isinstance(given, Population):
+        return given
+    if isinstance(given, Norm):
+        return Population(mean=given.mean, sd=given.sd)
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise _refuse(f"found a norm of kind {type(given).__name__}; allowed: a Population, a Norm, or mean and SD.")
+    return Population(mean=given[0], sd=given[1])
 
 
 def _check_cutoff(cutoff: str | Cutoff | None, functional: Population | None) -> None:

@@ -22,6 +22,7 @@ from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.individual_change.methods import Setting, difference_reliability, mean_change, sd_of_differences
 from attachment_outcomes.inference.individual_change.reading import direction_of, scores_of
 from attachment_outcomes.inference.individual_change.significance import Cutoff
+from attachment_outcomes.inference.pairing import same_people
 
 NOT_SIGNIFICANT, BELOW, HOLDS, BEYOND, WORSE = GROUP_CATEGORIES = [
     "not significant", "significant, below the MID", "interval holds the MID", "beyond the MID", "significantly worse",
@@ -87,6 +88,7 @@ def group_change(
     if not (isinstance(mid, int | float | np.number) and not isinstance(mid, bool) and 0 < mid < np.inf):
         raise StatisticsError(problem("group change", f"found a MID of {mid}; allowed: a positive number of score points."))
     sign = 1.0 if direction_of(higher_is_better) else -1.0
+    same_people("group change", pre=pre, post=post, clusters=clusters)
     x1, x2 = scores_of(pre, post, place="group change")
     found, _ = paired_change(x1, x2, clusters=clusters, ci_level=ci_level)
     low, high = sorted((sign * found.ci_low, sign * found.ci_high))
@@ -132,6 +134,9 @@ def hageman_arrindell_shares(setting: Setting, cutoff: Cutoff, *, higher_is_bett
     Hageman, W. J. J. M., & Arrindell, W. A. (1999). Behav. Res. Ther., 37, 1169-1193. The formulas are recalled, not checked.
     """
     place, sign = "shares by Hageman and Arrindell", 1.0 if direction_of(higher_is_better) else -1.0
+    if not isinstance(setting, Setting) or not isinstance(cutoff, Cutoff):
+        what = f"found {type(setting).__name__} and {type(cutoff).__name__}; allowed: a Setting and a Cutoff."
+        raise StatisticsError(problem(place, what, hint="from setting_from and choose_cutoff."))
     m2, s2 = setting.mean_post, setting.sd_post
     if m2 is None or s2 is None or any(setting.lacks(n) for n in ("reliability", "sd", "mean_pre", "sd_pre", "r12")):
         raise StatisticsError(problem(place, "needs the reliability, and means, SDs and correlation of both occasions."))

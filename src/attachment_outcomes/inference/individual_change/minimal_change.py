@@ -28,6 +28,8 @@ from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.effects import Effect, effect
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.individual_change.methods import ALPHA
+from attachment_outcomes.inference.individual_change.reading import numbers_of, scores_of
+from attachment_outcomes.inference.pairing import same_people
 from attachment_outcomes.inference.proportions import cluster_codes
 from attachment_outcomes.inference.resampling import REPLICATES, Replicates, cluster_bootstrap, cluster_bootstrap_rows
 
@@ -41,6 +43,7 @@ NEWTON_STEPS, NEWTON_TOLERANCE = 60, 1e-12
 # Terluin, Eekhout & Terwee (2022), J. Clin. Epidemiol., 148, 48-53: likewise; what recovery it gives is in docs/methods.
 RELIABLE_ADJUSTMENT = (0.8, 0.5)
 ROC_QUANTITIES = ("roc_youden", "roc_corner", "predictive", "predictive_adjusted", "predictive_reliable")
+PLACE = "minimal change"
 FEWEST = 5  # improved and not improved people below which no curve is drawn
 
 
@@ -82,14 +85,12 @@ class Roc:
 
 
 def _refuse(what: str, *, hint: str = "") -> StatisticsError:
-    return StatisticsError(problem("minimal change", what, hint=hint))
+    return StatisticsError(problem(PLACE, what, hint=hint))
 
 
 def toward_better(pre: ArrayLike, post: ArrayLike, *, higher_is_better: bool) -> Numbers:
     """Return everybody's change towards better, score points; NaN where a score is missing."""
-    x1, x2 = (np.asarray(pd.Series(x).to_numpy(dtype=float, na_value=np.nan)) for x in (pre, post))
-    if x1.shape != x2.shape:
-        raise _refuse(f"{len(x1)} scores before but {len(x2)} after; allowed: pairs.")
+    x1, x2 = scores_of(pre, post, place=PLACE)
     return np.asarray(x2 - x1 if higher_is_better else x1 - x2, dtype=float)
 
 
@@ -135,7 +136,8 @@ def distribution_mids(
     """
     if not 0 < reliability < 1:
         raise _refuse(f"reliability is {reliability}; allowed: between 0 and 1, both excluded.")
-    x = np.asarray(pd.Series(pre).to_numpy(dtype=float, na_value=np.nan))
+    same_people(PLACE, pre=pre, clusters=clusters)
+    x = numbers_of(pre, place=PLACE, what="pre")
     there = ~np.isnan(x)
     labels = None if clusters is None else pd.Series(clusters).reset_index(drop=True)[there].reset_index(drop=True)
     x = x[there]
@@ -185,8 +187,9 @@ def mean_change_mid(
     ----------
     Jaeschke, R., Singer, J., & Guyatt, G. H. (1989). Controlled Clinical Trials, 10, 407-415.
     """
-    d = np.asarray(change, dtype=float)
-    little = pd.Series(minimally).astype("boolean").fillna(False).to_numpy(dtype=bool)
+    same_people(PLACE, change=change, minimally=minimally, clusters=clusters)
+    d = numbers_of(change, place=PLACE, what="change")
+    little = _said(minimally, "minimally").fillna(False).to_numpy(dtype=bool)
     if little.shape != d.shape:
         raise _refuse(f"{len(d)} changes but {len(little)} anchors; allowed: one for each.")
     kept = little & ~np.isnan(d)
@@ -198,11 +201,18 @@ def mean_change_mid(
     return effect(float(d.mean()), d - d.mean(), labels, method=how, ci_level=ci_level)
 
 
+def _said(values: ArrayLike, name: str) -> pd.Series:
+    try:
+        return pd.Series(values).astype("boolean")
+    except (TypeError, ValueError):
+        raise _refuse(f"{name} holds other values than true, false and missing.") from None
+
+
 def _anchored(change: ArrayLike, improved: ArrayLike) -> tuple[Numbers, NDArray[np.bool_], NDArray[np.bool_]]:
     """Return the changes and the anchor of those who have both, and who they are."""
-    d = np.asarray(change, dtype=float)
-    said = pd.Series(improved).astype("boolean")
-    if len(said) != len(d) or d.ndim != 1:
+    d = numbers_of(change, place=PLACE, what="change")
+    said = _said(improved, "improved")
+    if len(said) != len(d):
         raise _refuse(f"{len(d)} changes but {len(said)} anchors; allowed: one for each.")
     there = ~np.isnan(d) & said.notna().to_numpy()
     yes = said[there].to_numpy(dtype=bool)
@@ -273,13 +283,14 @@ def anchor_roc(
     >>> found.youden, round(found.auc, 2)
     (3.5, 0.96)
     """
+    same_people(PLACE, change=change, improved=improved, anchor=anchor)
     d, yes, there = _anchored(change, improved)
     values, place = np.unique(d, return_inverse=True)
     positive = np.bincount(place[yes], minlength=len(values)).astype(float)
     negative = np.bincount(place[~yes], minlength=len(values)).astype(float)
     mids = _mids(values, positive, negative, _known(anchor_reliability))
-    said = improved if anchor is None else anchor
-    level = np.asarray(pd.Series(said).astype("Float64").to_numpy(dtype=float, na_value=np.nan), dtype=np.float64)[there]
+    level = _said(improved, "improved").to_numpy(dtype=float, na_value=np.nan)
+    level = (level if anchor is None else numbers_of(anchor, place=PLACE, what="anchor"))[there]
     known = ~np.isnan(level)
     correlation = _spearman(d[known], level[known])
     auc, error = _delong(values, positive, negative)
@@ -316,6 +327,7 @@ def bootstrap_mids(
     StatisticsError
         As :func:`anchor_roc`.
     """
+    same_people(PLACE, change=change, improved=improved, clusters=clusters)
     d, yes, there = _anchored(change, improved)
     labels = pd.Series(np.arange(len(d)) if clusters is None else np.asarray(pd.Series(clusters), dtype=object)[there])
     values, place = np.unique(d, return_inverse=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from attachment_outcomes.errors import StatisticsError, did_you_mean, problem, r
 from attachment_outcomes.inference.individual_change.significance import Norm, PersonCutoffs, choose_cutoff
 
 PLACE = "norms"
+NEEDED, KEYS = ("mean", "sd"), ("mean", "sd", "strata", "form", "range")
 NO, YES, UNKNOWN = 0, 1, 2  # whether a person is in a stratum
 
 
@@ -97,6 +99,7 @@ def person_norms(
     position = np.full(len(people), -1, dtype=np.int64)
     norms = []
     for i, entry in enumerate(table):
+        _check_entry(entry)
         same_form(entry, form=form, possible=possible)
         norms.append(Norm(float(entry["mean"]), float(entry["sd"])))
         inside = _inside(people, entry.get("strata", {}))
@@ -112,6 +115,19 @@ def person_norms(
             raise StatisticsError(problem(PLACE, f"{int(wrong.sum())} people fall into {count} ({where}).", hint=hint))
     position[unknown] = -1
     return PersonNorms(tuple(norms), position)
+
+
+def _check_entry(entry: Mapping[str, Any]) -> None:
+    for key in entry:
+        if key not in KEYS:
+            raise StatisticsError(
+                problem(PLACE, f"a norm has the key {key!r}; allowed: {', '.join(KEYS)}.{did_you_mean(key, KEYS)}")
+            )
+    for key in NEEDED:
+        value = entry.get(key)
+        if not isinstance(value, Real) or isinstance(value, bool):
+            found = f"has no {key}" if value is None else f"has a {key} of kind {type(value).__name__}"
+            raise StatisticsError(problem(PLACE, f"a norm {found}; allowed: a number."))
 
 
 def _inside(people: pd.DataFrame, strata: Mapping[str, Any]) -> NDArray[np.int8]:
@@ -136,6 +152,9 @@ def _inside(people: pd.DataFrame, strata: Mapping[str, Any]) -> NDArray[np.int8]
 def _in_band(values: pd.Series, band: Sequence[Any], column: str) -> NDArray[np.bool_]:
     if len(band) != 2:
         raise StatisticsError(problem(PLACE, f"a band of {column!r} has {len(band)} ends; allowed: two, or null for an open one."))
+    if not all(v is None or (isinstance(v, Real) and not isinstance(v, bool)) for v in band):
+        what = f"a band of {column!r} has ends that are no numbers."
+        raise StatisticsError(problem(PLACE, what, hint="a stratum has one value of a column: give each value a row of its own."))
     low, high = (np.nan if v is None else float(v) for v in band)
     if low >= high:
         raise StatisticsError(problem(PLACE, f"a band of {column!r} goes from {low:g} to {high:g}; allowed: upwards."))

@@ -17,6 +17,7 @@ At a cutoff that is not inclusive a score belongs to neither range (Jacobson and
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ from attachment_outcomes.inference.individual_change.methods import (
     Numbers,
     Setting,
 )
-from attachment_outcomes.inference.individual_change.reading import direction_of
+from attachment_outcomes.inference.individual_change.reading import direction_of, numbers_of
+from attachment_outcomes.inference.pairing import same_people
 
 Flags = NDArray[np.bool_]
 RECOVERED, HARMED = "recovered", "harmed"
@@ -51,6 +53,9 @@ class Norm:
     sd: float
 
     def __post_init__(self) -> None:
+        for name, value in (("mean", self.mean), ("SD", self.sd)):
+            if not isinstance(value, Real) or isinstance(value, bool):
+                raise StatisticsError(problem("norm", f"found {name} of kind {type(value).__name__}; allowed: a number."))
         if not 0 < self.sd < np.inf:
             raise StatisticsError(problem("norm", f"found SD {self.sd:g}; allowed: above 0."))
         if not np.isfinite(self.mean):
@@ -88,6 +93,10 @@ class Cutoff:
     inclusive: bool = False
     end_clinical: float | None = None
     end_functional: float | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, Real) or isinstance(self.value, bool) or not np.isfinite(float(self.value)):
+            raise StatisticsError(problem("cutoff", f"found {self.value}; allowed: a finite number of score points."))
 
     def clinical(self, scores: ArrayLike, *, higher_is_better: bool) -> Flags:
         """Return who is in the clinical range (NaN: False)."""
@@ -252,8 +261,6 @@ def choose_cutoff(
 
 def _published(instrument: tuple[float, bool], functional: tuple[float, float] | Norm | None, higher_is_better: bool) -> Cutoff:
     cutoff, norm = Cutoff("instrument", float(instrument[0]), bool(instrument[1])), _norm(functional)
-    if not np.isfinite(cutoff.value):
-        raise StatisticsError(problem("cutoff", f"found {cutoff.value:g}; allowed: a finite number of score points."))
     if norm is not None and cutoff.clinical(norm.mean, higher_is_better=higher_is_better):
         what = f"the functional mean {norm.mean:g} lies in the clinical range of the instrument's cutoff {cutoff.value:g}."
         raise StatisticsError(problem("cutoffs", what, hint="check the norm, the cutoff and the direction of the scale."))
@@ -382,7 +389,10 @@ def categorise(
         If the three do not have equal lengths, or reliable change has other words.
     """
     direction_of(higher_is_better)
-    before, after = np.asarray(pre, dtype=float), np.asarray(post, dtype=float)
+    same_people("categories", pre=pre, post=post)
+    if isinstance(reliable, pd.Series) and not isinstance(reliable.index, pd.RangeIndex):  # reliable_change numbers its rows
+        same_people("categories", pre=pre, reliable=reliable)
+    before, after = (numbers_of(x, place="categories", what=w) for x, w in ((pre, "pre"), (post, "post")))
     words = pd.Series(reliable)
     unknown = set(words.dropna().unique()) - set(_PLAIN)
     if unknown:
