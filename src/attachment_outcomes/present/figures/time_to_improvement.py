@@ -110,12 +110,12 @@ def _at_risk(ax: Axes, part: pd.DataFrame, above: Axes) -> None:
     for i, t in enumerate(times):
         if not picked or t - times[picked[-1]] >= least:
             picked.append(i)
-    ax.set(xlim=above.get_xlim(), ylim=(0, 1))
-    ax.set_axis_off()
-    ax.text(0, 0.95, "people who can still be seen to improve", fontsize=8.5, va="center", transform=ax.transAxes)
+    ax.set(xlim=above.get_xlim(), ylim=(0, 1), xticks=[], yticks=[])
+    ax.spines[["left", "bottom"]].set_visible(False)
+    ax.set_xlabel("people who can still be seen to improve (n)", fontsize=8.5, loc="left")
     above.set_xticks(times[picked], [f"{t:g}" for t in times[picked]])
     for i in picked:
-        ax.text(times[i], 0.25, count(curve["n_at_risk"].iloc[i]), ha="left" if i == 0 else "center", va="center", fontsize=8.5)
+        ax.text(times[i], 0.45, count(curve["n_at_risk"].iloc[i]), ha="left" if i == 0 else "center", va="center", fontsize=8.5)
 
 
 def _words(estimates: pd.DataFrame, outcome: str, definition: str, settings: dict[str, Any]) -> str:
