@@ -24,7 +24,7 @@ from attachment_outcomes.change.equivalence import (
     verdict,
 )
 from attachment_outcomes.change.inputs import ChangeData
-from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.errors import ConfigError, StatisticsError
 from attachment_outcomes.inference.equivalence import Equivalence, estimate_equivalence
 from attachment_outcomes.inference.estimate import estimates_frame
 
@@ -108,7 +108,7 @@ def test_both_limits_are_of_their_own_level():
     ("change", "message"),
     [
         ({"sd": 0.0}, "SD above 0"), ({"mean": np.nan}, "a mean"), ({"n": 1}, "more than one person"),
-        ({"low": 3, "high": 2}, "the lower first"), ({"scores": [1.0, np.nan]}, "1 people with a score at the end"),
+        ({"low": 3, "high": 2}, "the lower first"), ({"scores": [1.0, np.nan]}, "1 person with a score at the end"),
         ({"scores": [2.0, 2.0, 2.0]}, "nobody differs"), ({"clusters": ["a", "a", "a"]}, "at least two are needed"),
     ],
 )  # fmt: skip
@@ -232,3 +232,8 @@ def test_the_order_of_rows_changes_nothing():
     data = study(margins={"core10.total": 3.0})
     turned = replace(data, scores=data.scores[::-1], styles=data.styles[::-1], treatments=data.treatments[::-1], _kept={})
     pd.testing.assert_frame_equal(analyse(data).tables["equivalence"], analyse(turned).tables["equivalence"], rtol=1e-12)
+
+
+def test_a_margin_of_no_outcome_is_refused():
+    with pytest.raises(ConfigError, match=r"no outcome 'core10.totl'.*Did you mean 'core10.total'"):
+        analyse(study(margins={"core10.totl": 3.0}))

@@ -376,7 +376,21 @@ def test_what_cannot_be_told_is_told_by_name():
     tables = made()
     tables["scores"] = tables["scores"][tables["scores"]["wave"] > 0]
     tables["scores"].loc[tables["scores"].index[0], "wave"] = 0.0
-    assert reasons(analyse(study(tables)).estimates) == "1 people were seen at the first occasion; 10 are needed"
+    assert reasons(analyse(study(tables)).estimates) == "1 person was seen at the first occasion; 10 are needed"
+
+
+def test_a_range_that_goes_down_and_an_infinite_score_are_refused():
+    with pytest.raises(ConfigError, match=r"delta_range: found 1\.5 to -0\.5; the first must be below the second"):
+        analyse(study(missing={"delta_range": [1.5, -0.5]}))
+    tables = made()
+    tables["scores"].loc[tables["scores"].index[3], "score"] = np.inf
+    assert reasons(analyse(study(tables)).estimates) == "1 infinite score; leave a missing score empty"
+
+
+def test_a_reason_names_its_handling_once():
+    refused = reasons(analyse(study(missing={"least_probability": 0.99})).estimates)
+    assert "inverse-probability weights: " in refused
+    assert "inverse-probability weights: inverse-probability weights" not in refused
 
 
 def test_twice_the_people_take_no_more_than_a_few_seconds():

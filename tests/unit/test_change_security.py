@@ -582,3 +582,14 @@ def test_an_interview_gives_its_share_and_bounds_but_no_excess() -> None:
     }  # fmt: skip
     assert any("needs the reliability of the coders" in r.note for r in rows)
     assert [r.primary for r in rows if r.definition == CROSSING and r.estimand == "earned_security"] == [True]
+
+
+def test_a_covariate_with_two_values_at_one_occasion_leaves_the_weighted_rows_untold() -> None:
+    data = study(**FULL)
+    doubled = data.scores[(data.scores["instrument"] == "core10").to_numpy()].iloc[[5]].assign(score=9.0)
+    found = estimates_frame(analyse(replace(data, scores=pd.concat([data.scores, doubled], ignore_index=True))).estimates)
+    weighted = found[found["definition"].str.endswith(WEIGHTED)]
+    assert len(weighted) == 3
+    assert (weighted["estimand"] == "not testable").all()
+    assert weighted["note"].str.contains("weighted for drop-out: covariate core10.total: ", regex=False).all()
+    assert (found["estimand"] == "excess").any()

@@ -25,6 +25,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
+from attachment_outcomes.change.equivalence_margins import check_margins, margin_of
 from attachment_outcomes.change.inputs import SELF, ChangeData, Outcome, Part, stacked
 from attachment_outcomes.change.occasions import long_scores, pairs
 from attachment_outcomes.change.security_groups import security_at_both
@@ -45,9 +46,6 @@ VERDICTS = {
     "equivalent": "equivalent", "different": "different", "both": "different, but within bounds", "undecided": "neither shown",
 }  # fmt: skip
 MARGIN_SD = 0.3  # of earned and continuously secure, pooled SDs: the bounds that the field's claim is put in
-NORM_MARGIN_SD = (
-    0.5  # SDs of the norm where no smallest change that matters is known: half a standard deviation (Norman et al. 2003)
-)
 MIN_GROUP = 10  # below it two groups say nothing about bounds as narrow as these
 TABLES: dict[str, dict[str, str]] = {
     "equivalence": {
@@ -126,7 +124,8 @@ def norm_equivalence(
     x = np.asarray(scores, dtype=float)
     there = ~np.isnan(x)
     if there.sum() < 2:
-        raise StatisticsError(problem(ANALYSIS, f"{int(there.sum())} people with a score at the end; at least two are needed."))
+        who = "1 person" if there.sum() == 1 else f"{int(there.sum())} people"
+        raise StatisticsError(problem(ANALYSIS, f"{who} with a score at the end; at least two are needed."))
     codes = None if clusters is None else cluster_codes(pd.Series(clusters).reset_index(drop=True)[there])
     x = x[there]
     own = effect(float(x.mean()), x - x.mean(), codes, method="")
@@ -277,8 +276,14 @@ def analyse(data: ChangeData) -> Part:
         Estimates: a row a question, outcome and definition, with the interval at the study's level, the adjusted p value of
         equivalence, and the verdict in the note. Table ``equivalence`` (counts: ``n``, ``first_n``, ``second_n``; ``tost_low``
         and ``tost_high`` are the limits of the 1 − 2 alpha interval).
+
+    Raises
+    ------
+    ConfigError
+        If a margin is given for a score that is no outcome of the study.
     """
     settings: Mapping[str, Any] = data.settings.get("equivalence") or {}
+    check_margins(settings.get("margins") or {}, [str(o["score"]) for o in data.outcomes])
     asked: list[Asked] = []
     refused: list[Estimate] = []
     for position, outcome in enumerate(data.outcomes):
@@ -302,29 +307,6 @@ def _estimate(row: Mapping[str, Any]) -> Estimate:
 
 def _refusal(question: str, reason: str, outcome: str, definition: str = "") -> Estimate:
     return replace(not_testable(ANALYSIS, f"{question}: {reason}", outcome=outcome), group=question, definition=definition)
-
-
-def margin_of(score: str, scale: Mapping[str, Any], settings: Mapping[str, Any], norm_sd: float | None) -> tuple[float, str]:
-    """Return the smallest difference that matters, score points, and where it comes from.
-
-    The study's ``margins``, else the instrument's first ``mid``, else ``norm_margin_sd`` SDs of the norm.
-
-    Raises
-    ------
-    StatisticsError
-        If there is none of them.
-    """
-    given = (settings.get("margins") or {}).get(score)
-    if given is not None:
-        return float(given), "given by the study"
-    for entry in scale.get("mid", []):
-        return float(entry["value"]), "of the instrument" + ("" if entry.get("verified") else ", recalled, not checked")
-    if norm_sd is None:
-        hint = "give it under equivalence/margins."
-        what = "no smallest difference that matters: neither the study nor the instrument gives one, and there is no norm."
-        raise StatisticsError(problem(score, what, hint=hint))
-    share = float(settings.get("norm_margin_sd", NORM_MARGIN_SD))
-    return share * norm_sd, f"{share:g} SD of the norm, as no smallest difference that matters is given"
 
 
 def norm_of(outcome: Outcome, scale: Mapping[str, Any]) -> tuple[dict[str, float | None] | None, str]:
@@ -357,6 +339,7 @@ def _outcome(
         refused.extend(_refusal(q, str(error), score) for q in (NORM, NO_CHANGE))
         return
     labels, direction = data.therapists_of(found["person_id"]), estimate_direction(scale)
+    labels = None if labels is None or labels.isna().all() else labels
     pre, post = (found[c].to_numpy(dtype=float, na_value=np.nan) for c in ("pre", "post"))
     bounds = {"low": -margin, "high": margin, "alpha": alpha}
     try:

@@ -261,7 +261,8 @@ def moves_without_change(
     x = np.asarray(scores, dtype=float)[there]
     n, size = len(first), len(classes)
     if n < 3 or np.isnan(x).any():
-        raise StatisticsError(problem(f"{name}: moves without change", f"{n} people; at least three with scores are needed."))
+        who = "1 person" if n == 1 else f"{n} people"
+        raise StatisticsError(problem(f"{name}: moves without change", f"{who}; at least three with scores are needed."))
     a, b = _numbered(first, classes), _numbered(last, classes)
     codes = None if clusters is None else cluster_codes(pd.Series(clusters).reset_index(drop=True)[there])
     codes = codes if codes is None or codes.max() > 0 else None

@@ -179,7 +179,8 @@ def _therapist_notes(level: bool, therapists: pd.Series | None, unknown: int, kn
     if not level:
         alone = "too few therapists with several clients: people are taken as independent of their therapists"
         return [] if therapists is None else [alone]
-    notes = [f"{unknown} people of unknown therapist, each taken as of a therapist of their own"] if unknown else []
+    who = "1 person of unknown therapist, taken" if unknown == 1 else f"{unknown} people of unknown therapist, each taken"
+    notes = [f"{who} as of a therapist of their own"] if unknown else []
     return notes + ([f"{known} therapists: their variance is known roughly"] if known < FEW_THERAPISTS else [])
 
 

@@ -179,7 +179,9 @@ def treatment_ends(
     if unknown == len(who):
         return None, f"no {'last session' if rule == OWN else 'planned end'} is known in {unit}s"
     told = f"{'last session attended' if rule == OWN else 'planned end'}, median {unit} {found.median():g}"
-    return found.fillna(found.median()), told + (f" (taken for {unknown} people whose end is unknown)" if unknown else "")
+    return found.fillna(found.median()), told + (
+        f" (taken for {unknown} {'person' if unknown == 1 else 'people'} whose end is unknown)" if unknown else ""
+    )
 
 
 def _own_ends(sessions: pd.DataFrame, unit: str) -> pd.Series:

@@ -61,15 +61,19 @@ def panel_of(data: ChangeData, outcome: Outcome, *, predictors: Sequence[str] | 
     ConfigError
         If a predictor named is no such column.
     StatisticsError
-        As :func:`wide_scores`; or if fewer than ten people were seen at the first occasion.
+        As :func:`wide_scores`; if a score is infinite; or if fewer than ten people were seen at the first occasion.
     """
     wide, _ = wide_scores(data, outcome)
     began = wide[wide.iloc[:, 0].notna()]
     data.flow.add(
         f"missing data, {outcome['score']}: began", len(wide), len(began), "not seen at the first occasion", unit="people"
     )
+    endless = int(np.isinf(wide.to_numpy(dtype=float, na_value=np.nan)).sum())
+    if endless:
+        raise StatisticsError(f"{endless} infinite score{'' if endless == 1 else 's'}; leave a missing score empty")
     if len(began) < FEWEST:
-        raise StatisticsError(f"{len(began)} people were seen at the first occasion; {FEWEST} are needed")
+        who = "1 person was" if len(began) == 1 else f"{len(began)} people were"
+        raise StatisticsError(f"{who} seen at the first occasion; {FEWEST} are needed")
     people = pd.Series(began.index)
     first = data.treatments.sort_values(["person_id", "start_week", "treatment_id"], kind="stable").drop_duplicates("person_id")
     known = data.people.drop_duplicates("person_id").merge(first, on="person_id", how="left").set_index("person_id")
@@ -130,7 +134,8 @@ def _numeric(name: str, values: pd.Series, notes: list[str]) -> list[tuple[str, 
     if gone.sum() >= FEWEST:
         found.append((f"{name}: {NOT_KNOWN}", gone.astype(float)))
     elif gone.any():
-        notes.append(f"{name} of {int(gone.sum())} people not known, put at the mean")
+        who = "1 person" if gone.sum() == 1 else f"{int(gone.sum())} people"
+        notes.append(f"{name} of {who} not known, put at the mean")
     return found
 
 

@@ -36,7 +36,7 @@ from attachment_outcomes.change.missing.who import (
     difference_of_seen,
     predictors_of_being_seen,
 )
-from attachment_outcomes.errors import DataError, StatisticsError
+from attachment_outcomes.errors import ConfigError, DataError, StatisticsError, problem
 from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import Definition, estimate_direction, resolve
 from attachment_outcomes.inference.individual_change.methods import expected_improved
@@ -102,10 +102,13 @@ def analyse(data: ChangeData) -> Part:
     Raises
     ------
     ConfigError
-        If a predictor named is no column of people or treatments.
+        If a predictor named is no column of people or treatments, or ``delta_range`` does not go upwards.
     """
     given: Mapping[str, Any] = data.settings.get("missing") or {}
     low, high = given.get("delta_range", DELTA_RANGE)
+    if not float(low) < float(high):
+        what = f"found {low:g} to {high:g}; the first must be below the second."
+        raise ConfigError(problem("change.missing.delta_range", what))
     count = given.get("imputations", "auto")
     setting = _Setting(
         imputations=None if count == "auto" else int(count), iterations=int(given.get("iterations", ITERATIONS)),
@@ -224,7 +227,8 @@ class _Outcome:
             try:
                 found += way()
             except StatisticsError as error:
-                self._refused(f"{name}: {error}", group=name)
+                reason = str(error)
+                self._refused(reason if reason.startswith(f"{name}:") else f"{name}: {reason}", group=name)
         name = "" if definition is None else definition.name
         for one in found:
             self._handled(one, name)
@@ -329,7 +333,7 @@ class _Outcome:
 
     def _tipping_row(self, point: Tipping, panel: Panel, spread: float) -> None:
         whose = "" if point.pattern == ALL else panel.how_ended
-        shifted = f"{point.n_shifted} of {len(panel.pre)} people are shifted"
+        shifted = f"{point.n_shifted} of {len(panel.pre)} people {'is' if point.n_shifted == 1 else 'are'} shifted"
         sd = "" if math.isnan(point.delta) else f"{point.delta / spread:.2f} SD of the baseline"
         note = "; ".join(p for p in (point.note, sd, shifted, whose, f"null value {point.null:.3g}") if p)
         self._row(

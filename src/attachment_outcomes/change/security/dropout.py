@@ -54,7 +54,11 @@ def chances_of_being_seen(seen: ArrayLike, covariates: ArrayLike) -> tuple[Numbe
     if not np.isfinite(given).all():
         lacking = int((~np.isfinite(given)).any(axis=1).sum())
         raise StatisticsError(
-            problem(PLACE, f"{lacking} of {len(r)} people lack a covariate.", hint="name only covariates that everybody has.")
+            problem(
+                PLACE,
+                f"{lacking} of {len(r)} people {'lacks' if lacking == 1 else 'lack'} a covariate.",
+                hint="name only covariates that everybody has.",
+            )
         )
     design = np.column_stack([np.ones(len(r)), given])
     sd = given.std(axis=0)

@@ -309,7 +309,8 @@ def moments(x: Numbers, reference: Reference | None) -> tuple[Numbers, Numbers]:
     if reference is not None:
         return np.asarray(reference.mean, dtype=float), np.asarray(reference.covariance, dtype=float)
     if len(x) < 3:
-        raise StatisticsError(problem(PLACE, f"{len(x)} people; the covariance of two dimensions needs three."))
+        who = "1 person" if len(x) == 1 else f"{len(x)} people"
+        raise StatisticsError(problem(PLACE, f"{who}; the covariance of two dimensions needs three."))
     covariance = np.cov(x.T, ddof=1)
     if not (np.diag(covariance) > 0).all():
         raise StatisticsError(problem(PLACE, "nobody differs at baseline."))

@@ -211,7 +211,8 @@ def earned_security(
         seen = seen & ~np.isnan(y).any(axis=1)
         pairs = seen & first.notna().to_numpy() & ~np.isnan(x).any(axis=1)
         if pairs.sum() < 3:
-            return [_untestable(f"{RELIABLE}: {int(pairs.sum())} people with both scores; three are needed", outcome, label)]
+            who = "1 person" if pairs.sum() == 1 else f"{int(pairs.sum())} people"
+            return [_untestable(f"{RELIABLE}: {who} with both scores; three are needed", outcome, label)]
         spread = np.cov(x[pairs].T, ddof=1) if reference is None else np.asarray(reference.covariance, dtype=float)
         distance = reliable_distance(planes, spread, reliability, error_correlation=error_correlation, alpha=alpha)
         reached = reached & crossed_reliably(x, y, planes, distance, which=which)

@@ -147,17 +147,17 @@ def _styles(
         "ci_level": data.ci_level, "note": rule.told, "error_correlation": correlation,
         "which": options.get("reliable_on") or "crossed",
     }  # fmt: skip
-    extra = _covariates(data, found, options)
+    extra, lacking = _covariates(data, found, options)
     main: dict[str, Any] = {
         "baseline": found["pre"], "end": found["post"], "scores": before, "end_scores": after, "clusters": labels, **shared,
     }  # fmt: skip
-    rows += _definitions(data, options, long, main, extra, primary=primary, shared=shared, classed=classed, name=name)
+    rows += _definitions(data, options, long, main, extra, lacking, primary=primary, shared=shared, classed=classed, name=name)
     return table, _reliabilities(main, name, primary), rows
 
 
 def _definitions(
-    data: ChangeData, options: Mapping[str, Any], long: pd.DataFrame, main: dict[str, Any], extra: Numbers | None, *, primary: bool,
-    shared: dict[str, Any], classed: pd.DataFrame, name: str,
+    data: ChangeData, options: Mapping[str, Any], long: pd.DataFrame, main: dict[str, Any], extra: Numbers | None, lacking: str, *,
+    primary: bool, shared: dict[str, Any], classed: pd.DataFrame, name: str,
 ) -> list[Estimate]:  # fmt: skip
     """Return earned security by every definition, handling of drop-out, and population that people may have been chosen from."""
     reference = _reference(options, name, data)
@@ -172,9 +172,13 @@ def _definitions(
                 rows.append(replace(not_testable(ANALYSIS, f"{SUSTAINED}: {why}", outcome=name), definition=definition))
                 continue
             given = {**followed, **shared}
-            covariates = _covariates(data, followed["people"], options)
+            covariates, lacking = _covariates(data, followed["people"], options)
             given.pop("people")
         for dropout in DROPOUT:
+            if dropout == WEIGHTED and lacking:
+                row = not_testable(ANALYSIS, f"{WEIGHTED}: {lacking}", outcome=name)
+                rows.append(replace(row, definition=f"{definition}; {WEIGHTED}"))
+                continue
             used: dict[str, Any] = {"covariates": covariates} if dropout == WEIGHTED else {}
             own = earned_security(
                 **given, **used, definition=definition, dropout=dropout, primary=primary and first and dropout == COMPLETE
@@ -210,16 +214,19 @@ def _points(classed: pd.DataFrame, found: pd.DataFrame, at: str, occasions: str)
     return joined[["anxiety", "avoidance"]].to_numpy(dtype=float, na_value=np.nan)
 
 
-def _covariates(data: ChangeData, found: pd.DataFrame, options: Mapping[str, Any]) -> Numbers | None:
-    """Return the other scores at each person's baseline that are to predict who is seen at the end."""
+def _covariates(data: ChangeData, found: pd.DataFrame, options: Mapping[str, Any]) -> tuple[Numbers | None, str]:
+    """Return the other scores at each person's baseline that are to predict who is seen at the end, or why that cannot be."""
     columns = []
     for score in options.get("covariates") or []:
         scale_of(str(score), data.instruments)
-        values = long_scores(data.scores, score=str(score), rater=SELF, occasions=data.occasions)
+        try:
+            values = long_scores(data.scores, score=str(score), rater=SELF, occasions=data.occasions)
+        except DataError as error:
+            return None, f"covariate {score}: {error}"
         values = values.rename(columns={"occasion": "pre_at"}).astype({"pre_at": "Int64"})
         joined = found[["person_id", "pre_at"]].astype({"pre_at": "Int64"}).merge(values, on=["person_id", "pre_at"], how="left")
         columns.append(joined["value"].to_numpy(dtype=float, na_value=np.nan))
-    return np.column_stack(columns) if columns else None
+    return np.column_stack(columns) if columns else None, ""
 
 
 def _followed(
