@@ -192,7 +192,7 @@ def test_when_treatment_ended() -> None:
     own, told = treatment_ends("own", people, unit="week", **tables)
     assert own is not None
     assert own.to_dict() == {"a": 9.0, "b": 5.0, "c": 7.0}
-    assert "1 people whose end is unknown" in told
+    assert "1 person whose end is unknown" in told
     sessions_own, _ = treatment_ends("own", people, unit="session", **tables)
     assert sessions_own is not None
     assert sessions_own.to_dict() == {"a": 2.0, "b": 2.0, "c": 2.0}
