@@ -65,7 +65,8 @@ def _settle(figure: Figure) -> None:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         for ax in figure.axes:
-            ax.set_position([round(edge, PLACES) for edge in ax.get_position(original=True).bounds], which="original")
+            left, bottom, width, height = (round(float(edge), PLACES) for edge in ax.get_position(original=True).bounds)
+            ax.set_position((left, bottom, width, height), which="original")
 
 
 def svg_text(drawing: Drawing) -> str:
