@@ -185,7 +185,7 @@ def test_what_cannot_be_told_is_a_row():
     neutral = analyse(tables(relations, values), settings={**SETTINGS, "satisfaction": "das.other"})
     assert all(r.estimand == NOT_TESTABLE for r in neutral.estimates)
     flat = analyse(tables(relations, [(p, w, 90) for p, w, _ in values]))
-    assert "score alike at baseline" in flat.estimates[0].note
+    assert "scored alike at baseline" in flat.estimates[0].note
     uncut = analyse(
         tables(relations, values), change={"outcomes": [{"score": "das.total", "definitions": [{"name": "n", "cutoff": "none"}]}]}
     )
