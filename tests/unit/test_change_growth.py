@@ -405,3 +405,15 @@ def test_a_reference_that_is_no_group_is_named() -> None:
     (row,), n = compare_courses(found.course, groups, name="arm", outcome="x", time_unit="week", reference="third")
     assert (row.estimand, n) == ("not testable", 0)
     assert "'third' is no group of 2 people or more; those are first, second" in row.note
+
+
+def test_a_d_without_an_sd_to_divide_by_is_told() -> None:
+    people, slopes = np.repeat(np.arange(12), 3), np.repeat(np.linspace(-2, -1, 12), 3)
+    time = np.tile([0.0, 1.0, 2.0], 12)
+    wobble = np.tile([0.0, 0.3, -0.2], 12) * np.where(people % 2, 1.0, -1.0)
+    rows = pd.DataFrame({"person_id": people, "occasion": time.astype(int), "time": time, "value": 20 + slopes * time + wobble})
+    found = growth_curve(rows, outcome="x", time_unit="week", end=2.0).estimates
+    assert "feingold_d" not in {r.estimand for r in found}
+    (told,) = [r for r in found if r.group == "feingold_d"]
+    assert told.estimand == "not testable"
+    assert "Feingold's d: " in told.note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,7 @@ def compare_courses(
                 clusters=two.get(THERAPIST), sd_estimated=sd_estimated, ci_level=fit.ci_level,
             )  # fmt: skip
             found.append(effect_row(d, names("feingold_d", *pair), direction, method, f"{d.note}; {told}"))
-        except StatisticsError:
-            pass  # nobody differs within the groups at the start: there is no SD to divide by
+        except StatisticsError as error:  # nobody differs within the groups at the start: there is no SD to divide by
+            missing = not_testable(ANALYSIS, f"Feingold's d: {error}", outcome=change.outcome)
+            found.append(replace(missing, group=change.group, definition=change.definition))
     return found, int(rows[PERSON].nunique())

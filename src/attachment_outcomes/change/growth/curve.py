@@ -8,7 +8,7 @@ on what was seen of them before (missing at random).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -219,8 +219,8 @@ def _estimates(found: Course, common: dict[str, Any], *, time_unit: str, directi
             estimates.append(
                 effect_row(d, {**common, "estimand": "feingold_d"}, direction, found.method, f"{span}; {d.note}; {told}")
             )
-        except StatisticsError:
-            pass  # nobody differs at the start, or one person was seen then: there is no SD to divide by
+        except StatisticsError as error:  # nobody differs at the start, or one person was seen then: no SD to divide by
+            estimates.append(replace(not_testable(ANALYSIS, f"Feingold's d: {error}", outcome=change.outcome), group="feingold_d"))
     else:
         reason = "change to the end: the end is not after the first occasion"
         estimates.append(not_testable(ANALYSIS, reason, outcome=str(common["outcome"])))

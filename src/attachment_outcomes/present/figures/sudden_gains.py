@@ -79,9 +79,15 @@ def _bars(ax: Axes, counts: pd.DataFrame) -> None:
         title="Between which sessions", xlabel="Sessions", ylabel="People (losses below 0)",
         ylim=(-max(1.0, 1.15 * bottom), max(1.0, 1.15 * top)),
     )  # fmt: skip
-    if gains.isna().all() and losses.isna().all():
+    if not (gains > 0).any() and not (losses > 0).any():  # only zeros and hidden counts: there is no bar
         ax.text(
-            0.5, 0.75, "all counts are too small to be shown", transform=ax.transAxes, ha="center", fontsize=8.5, color="#555555"
+            0.5,
+            0.75,
+            "all counts are zero or too small to be shown",
+            transform=ax.transAxes,
+            ha="center",
+            fontsize=8.5,
+            color="#555555",
         )
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(lambda v, _: f"{abs(v):g}")
