@@ -1,25 +1,24 @@
-"""Find alliance ruptures and repairs, and relate them to outcome."""
+"""Find alliance ruptures and repairs by every criterion of one study."""
 
 from attachment_outcomes.files import write_table
 from attachment_outcomes.inference.estimate import estimates_frame
 from attachment_outcomes.job import Job, run
-from attachment_outcomes.rupture.analysis import analyse_ruptures
+from attachment_outcomes.rupture.stage import READS, RUPTURE, run_step
 from attachment_outcomes.study.contracts import read
 
 
 def main(job: Job) -> None:
-    result = analyse_ruptures(
-        read(job.input.scores, "scores"),
-        read(job.input.sessions, "sessions"),
-        read(job.input.treatments, "treatments"),
+    result = run_step(
+        RUPTURE,
+        {name: read(getattr(job.input, name), name) for name in READS},
         settings=job.params.settings,
         criteria=job.params.criteria,
         instruments=job.params.instruments,
-        rng=job.rng,
         ci_level=job.params.ci_level,
+        seed=job.seed,
     )
-    for name in ("episodes", "clients", "series", "outcomes"):
-        write_table(getattr(result, name), getattr(job.output, name))
+    for name, table in result.tables.items():
+        write_table(table, getattr(job.output, name))
     write_table(estimates_frame(result.estimates, study=job.study), job.output.estimates)
     write_table(result.flow.frame(), job.output.flow)
 

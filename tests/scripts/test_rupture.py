@@ -14,14 +14,14 @@ from attachment_outcomes.files import read_table
 from attachment_outcomes.flow import COLUMNS as FLOW_COLUMNS
 from attachment_outcomes.inference.estimate import read_estimates, select
 from attachment_outcomes.job import plain_job
-from attachment_outcomes.rupture.analysis import OUTCOME_COLUMNS, STUDY_EPISODE_COLUMNS
 from attachment_outcomes.rupture.inputs import outcome_scores
-from attachment_outcomes.rupture.summary import CLIENT_COLUMNS, SERIES_COLUMNS
+from attachment_outcomes.rupture.stage import READS, REPAIR, RUPTURE
 from attachment_outcomes.study import contracts
 
 OUTPUTS = {
-    "episodes": STUDY_EPISODE_COLUMNS, "clients": CLIENT_COLUMNS, "series": SERIES_COLUMNS, "outcomes": OUTCOME_COLUMNS,
-}  # fmt: skip
+    step: {k: list(v) for a in found for k, v in a.tables.items()} for step, found in (("rupture", RUPTURE), ("repair", REPAIR))
+}
+COLUMNS = {name: columns for tables in OUTPUTS.values() for name, columns in tables.items()}
 INSTRUMENTS = {
     "wai_sr": {"scales": {"total": {"direction": "higher is better", "range": [1, 5]}}},
     "core10": {"scales": {"total": {"direction": "higher is worse", "range": [0, 40]}}},
@@ -34,11 +34,13 @@ N = 90  # clients, a third each: no dip, a dip that mends, a dip that stays
 
 
 @pytest.fixture(scope="module")
-def script(root):
-    spec = importlib.util.spec_from_file_location("rupture_script", root / "scripts" / "rupture.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def scripts(root):
+    found = {}
+    for step in OUTPUTS:
+        spec = importlib.util.spec_from_file_location(f"{step}_script", root / "scripts" / f"{step}.py")
+        found[step] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found[step])
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +79,14 @@ def canonical():
 
 
 @pytest.fixture
-def run_script(script, canonical, tmp_path):
+def run_scripts(scripts, canonical, tmp_path):
+    """Run both steps and return their tables by name, the estimates and flows of both as one."""
+
     def run(settings, **replaced):
         paths = {}
-        for name, table in {**canonical, **replaced}.items():
+        for name in READS:
             paths[name] = tmp_path / f"{name}.parquet"
-            contracts.write(table, name, paths[name])
-        output = {name: tmp_path / f"out_{name}.parquet" for name in (*OUTPUTS, "estimates", "flow")}
+            contracts.write({**canonical, **replaced}.get(name, contracts.empty(name)), name, paths[name])
         params = {
             "settings": settings,
             "criteria": load_criteria("rupture"),
@@ -91,25 +94,29 @@ def run_script(script, canonical, tmp_path):
             "ci_level": 0.95,
             "seed": 1,
         }
-        script.main(plain_job(input=paths, output=output, params=params, rule="rupture"))
-        tables = {name: read_table(path) for name, path in output.items()}
-        tables["estimates"] = read_estimates(str(output["estimates"]))
-        return tables
+        found, both = {}, {"estimates": [], "flow": []}
+        for step, script in scripts.items():
+            output = {name: tmp_path / f"{step}_{name}.parquet" for name in (*OUTPUTS[step], "estimates", "flow")}
+            script.main(plain_job(input=paths, output=output, params=params, rule=step))
+            found |= {name: read_table(path) for name, path in output.items()}
+            both["estimates"].append(read_estimates(str(output["estimates"])))
+            both["flow"].append(found["flow"])
+        return found | {name: pd.concat(parts, ignore_index=True) for name, parts in both.items()}
 
     return run
 
 
 def test_known_dips_are_found_and_related_to_outcome(run_script):
-    out = run_script(SETTINGS)
-    for name, columns in OUTPUTS.items():
+    out = run_scripts(SETTINGS)
+    for name, columns in COLUMNS.items():
         assert list(out[name].columns) == columns
-    clients = out["clients"].query("primary")
+    clients = out["rupture_clients"].query("primary")
     assert clients["group"].value_counts().to_dict() == {"none": 30, "repaired": 30, "unrepaired": 30}
     assert set(clients["criterion"]) == {"control_chart"}
     primary = out["episodes"].query("primary")
     assert set(primary["onset"]) == {8, 10}
-    assert len(out["series"]) == N * 14
-    assert out["outcomes"][["group", "therapist_id"]].notna().all().all()
+    assert len(out["rupture_series"]) == N * 14
+    assert out["rupture_outcomes"][["group", "therapist_id"]].notna().all().all()
 
     est = out["estimates"]
     assert set(est["study"]) == {"test"}
@@ -127,28 +134,28 @@ def test_known_dips_are_found_and_related_to_outcome(run_script):
 
 
 def test_ratings_may_stand_in_the_sessions_table(run_script):
-    by_score = run_script(SETTINGS)
-    by_column = run_script({**SETTINGS, "alliance": "alliance"})
+    by_score = run_scripts(SETTINGS)
+    by_column = run_scripts({**SETTINGS, "alliance": "alliance"})
     pd.testing.assert_frame_equal(by_score["episodes"], by_column["episodes"])
     assert set(select(by_column["estimates"], estimand="share_with_rupture")["outcome"]) == {"alliance"}
 
 
 def test_results_repeat(run_script):
-    pd.testing.assert_frame_equal(run_script(SETTINGS)["estimates"], run_script(SETTINGS)["estimates"])
+    pd.testing.assert_frame_equal(run_scripts(SETTINGS)["estimates"], run_scripts(SETTINGS)["estimates"])
 
 
 @pytest.mark.parametrize("settings", [None, {**SETTINGS, "alliance": "srs.total"}])
 def test_without_ratings_the_tables_are_empty_and_the_estimates_say_why(run_script, settings):
-    out = run_script(settings)
-    for name, columns in OUTPUTS.items():
+    out = run_scripts(settings)
+    for name, columns in COLUMNS.items():
         assert out[name].empty
         assert list(out[name].columns) == columns
-    assert out["estimates"]["analysis"].tolist() == ["rupture_outcome", "rupture_prevalence"]
+    assert out["estimates"]["analysis"].tolist() == [name for step in (RUPTURE, REPAIR) for a in step for name in a.names]
     assert out["estimates"]["note"].str.startswith("no session-by-session alliance ratings").all()
 
 
 def test_without_an_outcome_only_prevalence_is_told(run_script):
-    out = run_script({k: v for k, v in SETTINGS.items() if k != "outcome"})
+    out = run_scripts({k: v for k, v in SETTINGS.items() if k != "outcome"})
     row = select(out["estimates"], analysis="rupture_outcome").iloc[0]
     assert (row["estimand"], row["note"]) == ("not testable", "no outcome score is named (rupture, key outcome)")
     assert len(select(out["estimates"], estimand="share_with_rupture")) == 2
@@ -156,7 +163,7 @@ def test_without_an_outcome_only_prevalence_is_told(run_script):
 
 def test_an_outcome_nobody_has_twice_is_not_testable_under_any_criterion(run_script, canonical):
     scores = canonical["scores"].query("wave != 1")
-    rows = select(run_script(SETTINGS, scores=scores)["estimates"], analysis="rupture_outcome")
+    rows = select(run_scripts(SETTINGS, scores=scores)["estimates"], analysis="rupture_outcome")
     assert rows["definition"].tolist() == SETTINGS["criteria"]
     assert (rows["estimand"] == "not testable").all()
     assert rows["note"].str.contains("core10.total at start and end").all()
@@ -164,20 +171,20 @@ def test_an_outcome_nobody_has_twice_is_not_testable_under_any_criterion(run_scr
 
 def test_short_treatments_are_not_assessable(run_script, canonical):
     few = canonical["sessions"].query("session_number <= 3")
-    out = run_script({**SETTINGS, "alliance": "alliance"}, sessions=few)
+    out = run_scripts({**SETTINGS, "alliance": "alliance"}, sessions=few)
     rows = select(out["estimates"], analysis="rupture_prevalence")
     assert rows["definition"].tolist() == SETTINGS["criteria"]
     assert rows["note"].str.contains("no client is assessable").all()
-    assert out["clients"]["n_ruptures"].isna().all()
+    assert out["rupture_clients"]["n_ruptures"].isna().all()
 
 
 def test_a_client_with_two_treatments_counts_once_in_the_outcome(run_script, canonical):
     again = canonical["sessions"].query("person_id == 'c00' and session_number <= 8").assign(treatment_id="t2")
     treatments = pd.concat([canonical["treatments"], pd.DataFrame([{"person_id": "c00", "treatment_id": "t2"}])])
     settings = {**SETTINGS, "alliance": "alliance"}
-    out = run_script(settings, sessions=pd.concat([canonical["sessions"], again]), treatments=treatments)
-    assert len(out["clients"].query("primary and client == 'c00'")) == 2
-    assert out["outcomes"].query("client == 'c00'")["n_sessions"].tolist() == [14]
+    out = run_scripts(settings, sessions=pd.concat([canonical["sessions"], again]), treatments=treatments)
+    assert len(out["rupture_clients"].query("primary and client == 'c00'")) == 2
+    assert out["rupture_outcomes"].query("client == 'c00'")["n_sessions"].tolist() == [14]
     note = select(out["estimates"], estimand="share_with_rupture", primary=True).iloc[0]["note"]
     assert "91 treatments of 90 clients" in note
 
@@ -193,7 +200,7 @@ def test_a_client_with_two_treatments_counts_once_in_the_outcome(run_script, can
 )
 def test_settings_that_name_nothing_are_refused(run_script, changed, message):
     with pytest.raises(ConfigError, match=message):
-        run_script({**SETTINGS, **changed})
+        run_scripts({**SETTINGS, **changed})
 
 
 def test_occasions_of_the_outcome():

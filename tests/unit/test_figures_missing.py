@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attachment_outcomes.change.inputs import typed_table
 from attachment_outcomes.change.missing import TABLES
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame
+from attachment_outcomes.inference.steps import typed_table
 from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.figures import missingness, tipping_point
 from attachment_outcomes.present.tables import missing

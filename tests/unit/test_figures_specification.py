@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from attachment_outcomes.change.equivalence import TABLES, Asked, adjusted_families
-from attachment_outcomes.change.inputs import typed_table
 from attachment_outcomes.change.specification.curve import COLUMNS
 from attachment_outcomes.inference.equivalence import estimate_equivalence
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame
+from attachment_outcomes.inference.steps import typed_table
 from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.figures import equivalence, specification_curve
 from attachment_outcomes.present.tables import equivalence_tests as equivalence_table

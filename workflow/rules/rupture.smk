@@ -1,10 +1,10 @@
 # REQUIRED INPUTS: session ratings
-# OUTPUTS: episodes, client summaries, series for figures
+# OUTPUTS: episodes, client summaries, series for figures; outcomes by rupture and repair
 
 
 rule rupture:
     """
-    Find alliance ruptures and repairs and compare outcomes between clients with none, repaired and unrepaired ruptures.
+    Find alliance ruptures and repairs by every criterion, and how often noise alone would show one.
     """
     input:
         scores="<results>/{study}/steps/scores.parquet",
@@ -12,9 +12,8 @@ rule rupture:
         treatments="<results>/{study}/steps/canonical/treatments.parquet",
     output:
         episodes="<results>/{study}/steps/episodes.parquet",
-        clients="<results>/{study}/steps/rupture_clients.parquet",
-        series="<results>/{study}/steps/rupture_series.parquet",
-        outcomes="<results>/{study}/steps/rupture_outcomes.parquet",
+        rupture_clients="<results>/{study}/steps/rupture_clients.parquet",
+        rupture_series="<results>/{study}/steps/rupture_series.parquet",
         estimates="<results>/{study}/steps/estimates/rupture.parquet",
         flow="<results>/{study}/steps/flow/rupture.parquet",
     log:
@@ -33,3 +32,33 @@ rule rupture:
         runtime=30,
     script:
         "../../scripts/rupture.py"
+
+
+rule repair:
+    """
+    Relate ruptures and repairs to the outcome of clients.
+    """
+    input:
+        scores="<results>/{study}/steps/scores.parquet",
+        sessions="<results>/{study}/steps/canonical/sessions.parquet",
+        treatments="<results>/{study}/steps/canonical/treatments.parquet",
+    output:
+        rupture_outcomes="<results>/{study}/steps/rupture_outcomes.parquet",
+        estimates="<results>/{study}/steps/estimates/repair.parquet",
+        flow="<results>/{study}/steps/flow/repair.parquet",
+    log:
+        "<logs>/{study}/repair.log",
+    benchmark:
+        "<benchmarks>/{study}/repair.tsv"
+    params:
+        code=lambda wildcards: PLAN.code("scripts/repair.py", *PLAN.rules_of_criteria(wildcards.study)),
+        settings=lambda wildcards: STUDIES[wildcards.study].get("rupture"),
+        criteria=lambda wildcards: PLAN.criteria(wildcards.study),
+        instruments=lambda wildcards: PLAN.instruments_of(wildcards.study),
+        ci_level=PLAN.config["ci_level"],
+        seed=PLAN.config["seed"],
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    script:
+        "../../scripts/repair.py"

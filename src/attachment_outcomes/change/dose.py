@@ -23,13 +23,14 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student
 
 from attachment_outcomes.change.improvement import IMPROVED, from_baseline, improvement_times
-from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, Timed, stacked
+from attachment_outcomes.change.inputs import ChangeData, Outcome, Timed
 from attachment_outcomes.change.timing import primary_definition
 from attachment_outcomes.errors import AttachmentOutcomesError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import changes
 from attachment_outcomes.inference.proportions import cluster_codes, proportion, robust_variance
 from attachment_outcomes.inference.regression import linear_contrasts
+from attachment_outcomes.inference.steps import Part, stacked
 from attachment_outcomes.inference.survival.interval_censored import REPLICATES, turnbull_curve
 
 ANALYSIS = "dose_response"

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from attachment_outcomes.change.equivalence_margins import check_margins, margin_of
-from attachment_outcomes.change.inputs import SELF, ChangeData, Outcome, Part, stacked
+from attachment_outcomes.change.inputs import SELF, ChangeData, Outcome
 from attachment_outcomes.change.occasions import long_scores, pairs
 from attachment_outcomes.change.security_groups import security_at_both
 from attachment_outcomes.errors import DataError, StatisticsError, problem
@@ -36,6 +36,7 @@ from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import estimate_direction, scale_of
 from attachment_outcomes.inference.multiplicity import adjust_p_values
 from attachment_outcomes.inference.proportions import FEW_CLUSTERS, cluster_codes, robust_variance
+from attachment_outcomes.inference.steps import Part, stacked
 
 Numbers = NDArray[np.float64]
 ANALYSIS = "equivalence"

@@ -1,16 +1,15 @@
-"""What every analysis of change reads and gives: a study's tables with the choices they share, and its part of the results.
+"""What every analysis of change reads: a study's tables with the choices they share.
 
 Vocabulary
 ----------
 the treated    clients, where clients have the outcome; else everybody but therapists
 occasion       a planned wave, or a therapy session, whichever the study orders its measurements by
 series         one number a session: a score, or a column of the sessions table
-part           what one analysis gives: its estimates and its tables
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -22,7 +21,7 @@ import pandas as pd
 from attachment_outcomes.change.occasions import long_scores, pairs
 from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.flow import Flow
-from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
+from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.individual_change.definitions import scale_of
 
 SELF = "self"
@@ -35,41 +34,6 @@ class Timed(NamedTuple):
     rows: pd.DataFrame
     unit: str
     end: float
-
-
-@dataclass(frozen=True)
-class Part:
-    """What one analysis gives."""
-
-    estimates: list[Estimate]
-    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-
-def typed_table(rows: pd.DataFrame | Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows as a table with fixed columns and types, also when there are none.
-
-    Parameters
-    ----------
-    rows
-        A frame, or a mapping a row.
-    columns
-        Column to its type: ``str``, ``float64``, ``int64``, ``bool`` or ``boolean``.
-
-    Raises
-    ------
-    KeyError
-        If a column is missing from rows that are there.
-    """
-    if not len(rows):
-        return pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in columns.items()})
-    return pd.DataFrame(rows)[list(columns)].astype(dict(columns)).reset_index(drop=True)
-
-
-def stacked(parts: Iterable[pd.DataFrame], columns: Mapping[str, str], order: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the tables of several outcomes as one, sorted by ``order`` (stable)."""
-    filled = [p for p in parts if len(p)]
-    whole = typed_table(pd.concat(filled, ignore_index=True) if filled else [], columns)
-    return whole.sort_values(list(order), kind="stable", ignore_index=True) if order else whole
 
 
 @dataclass(frozen=True)

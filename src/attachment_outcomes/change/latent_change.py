@@ -28,13 +28,14 @@ import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from attachment_outcomes.change.inputs import ChangeData, Part, typed_table
+from attachment_outcomes.change.inputs import ChangeData
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.factor.fit import FactorFit, fit_structure
 from attachment_outcomes.inference.factor.indices import Fit, fit_indices
 from attachment_outcomes.inference.factor.moments import Moments, moments_of
 from attachment_outcomes.inference.factor.structure import Cell, Structure, structure
+from attachment_outcomes.inference.steps import Part, typed_table
 from attachment_outcomes.measures.assembly import item_matrices
 from attachment_outcomes.measures.instruments import Instrument, read_instruments
 from attachment_outcomes.measures.invariance import METRIC, Rule, longitudinal_model, paired_uniqueness

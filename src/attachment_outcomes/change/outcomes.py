@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attachment_outcomes.change.inputs import ChangeData, Part, stacked
+from attachment_outcomes.change.inputs import ChangeData
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.effects import paired_change
@@ -28,6 +28,7 @@ from attachment_outcomes.inference.individual_change.methods import DETERIORATED
 from attachment_outcomes.inference.individual_change.norms import PersonNorms, person_cutoffs, person_norms
 from attachment_outcomes.inference.individual_change.significance import CATEGORIES, HARMED, RECOVERED, Cutoff, PersonCutoffs
 from attachment_outcomes.inference.proportions import proportion
+from attachment_outcomes.inference.steps import Part, stacked
 
 ANALYSIS = "reliable_change"
 PEOPLE_CHANGE = {"person_id": "str", "outcome": "str", **TYPES}

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, stacked, typed_table
+from attachment_outcomes.change.inputs import ChangeData, Outcome
 from attachment_outcomes.change.percentage import percentage_change
 from attachment_outcomes.errors import ConvergenceWarning, DataError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
@@ -49,6 +49,7 @@ from attachment_outcomes.inference.individual_change.minimal_change import (
 from attachment_outcomes.inference.individual_change.reliable import usable_methods
 from attachment_outcomes.inference.individual_change.significance import Cutoff
 from attachment_outcomes.inference.individual_change.slopes import person_slopes, slopes_for
+from attachment_outcomes.inference.steps import Part, stacked, typed_table
 
 ANALYSIS, MINIMAL = "rule_comparison", "minimal_change"
 PERCENTAGE, RESPONSE = "50 %", 0.5  # half of the score before is the usual definition of response

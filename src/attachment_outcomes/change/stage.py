@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -18,24 +18,16 @@ from attachment_outcomes.change import (
     timing,
 )
 from attachment_outcomes.change.growth import analysis as growth
-from attachment_outcomes.change.inputs import ChangeData, Part, typed_table
+from attachment_outcomes.change.inputs import ChangeData
 from attachment_outcomes.change.missing import study as missing
 from attachment_outcomes.change.security import study as security
 from attachment_outcomes.change.specification import stage as specification
 from attachment_outcomes.errors import DataError
 from attachment_outcomes.flow import Flow
-from attachment_outcomes.inference.estimate import CI_LEVEL, NOT_TESTABLE, Estimate, not_testable
+from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.inference.steps import Analysis, StepResult, gather, reasons_joined
 
 NO_BLOCK = "the study's configuration has no block 'change'"
-
-
-@dataclass(frozen=True, slots=True)
-class Analysis:
-    """One analysis of a step: the names it answers under, its tables, and what runs it."""
-
-    names: tuple[str, ...]
-    tables: Mapping[str, Mapping[str, str]]
-    run: Callable[[ChangeData], Part]
 
 
 CHANGE = (
@@ -61,17 +53,8 @@ READS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """Tables by name, estimates and exclusions of one step, in the forms that are written."""
-
-    tables: dict[str, pd.DataFrame]
-    estimates: list[Estimate]
-    flow: Flow
-
-
 def run_step(
-    analyses: Sequence[Analysis],
+    analyses: Sequence[Analysis[ChangeData]],
     tables: Mapping[str, pd.DataFrame],
     *,
     settings: Mapping[str, Any] | None,
@@ -107,8 +90,7 @@ def run_step(
         What the data cannot answer is a row among the estimates, never an omission; who could not be counted is in the flow.
     """
     if settings is None:
-        empty = {name: typed_table([], columns) for a in analyses for name, columns in a.tables.items()}
-        return StepResult(empty, [not_testable(name, NO_BLOCK) for a in analyses for name in a.names], Flow())
+        return gather(analyses, [a.silent(NO_BLOCK) for a in analyses], Flow())
     data = ChangeData(
         scores=tables["scores"],
         styles=tables["styles"],
@@ -125,28 +107,11 @@ def run_step(
         seed=seed,
     )
     data, rows = _with_single_values(data, analyses)
-    found: dict[str, pd.DataFrame] = {}
-    for analysis in analyses:
-        part = analysis.run(data)
-        rows += part.estimates
-        found |= {name: typed_table(part.tables.get(name, []), columns) for name, columns in analysis.tables.items()}
-    return StepResult(found, _reasons_joined(rows), data.flow)
+    found = gather(analyses, [analysis.run(data) for analysis in analyses], data.flow)
+    return replace(found, estimates=reasons_joined([*rows, *found.estimates]))
 
 
-def _reasons_joined(rows: list[Estimate]) -> list[Estimate]:
-    """Join into one row what is not testable about one thing for several reasons."""
-    joined: dict[tuple[object, ...], Estimate] = {}
-    for row in rows:
-        of = (row.analysis, row.outcome, row.definition, row.group) if row.estimand == NOT_TESTABLE else (id(row),)
-        before = joined.get(of)
-        if before is None:
-            joined[of] = row
-        elif row.note not in before.note.split("; "):
-            joined[of] = replace(before, note=f"{before.note}; {row.note}")
-    return list(joined.values())
-
-
-def _with_single_values(data: ChangeData, analyses: Sequence[Analysis]) -> tuple[ChangeData, list[Estimate]]:
+def _with_single_values(data: ChangeData, analyses: Sequence[Analysis[ChangeData]]) -> tuple[ChangeData, list[Estimate]]:
     """Leave out, by name, the outcomes of which people have several values at one occasion: they have no single change."""
     usable, rows = [], []
     for outcome in data.outcomes:

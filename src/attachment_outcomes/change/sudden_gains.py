@@ -28,11 +28,12 @@ from attachment_outcomes.change.gain_criteria import (
     wide_series,
 )
 from attachment_outcomes.change.gain_noise import expected_gains
-from attachment_outcomes.change.inputs import ChangeData, Part, stacked, typed_table
+from attachment_outcomes.change.inputs import ChangeData
 from attachment_outcomes.errors import AttachmentOutcomesError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import reliability_of, scale_of
 from attachment_outcomes.inference.proportions import cluster_codes, proportion, robust_variance
+from attachment_outcomes.inference.steps import Part, stacked, typed_table
 
 ANALYSIS = "sudden_gains"
 TABLES = {

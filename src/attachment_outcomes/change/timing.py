@@ -12,10 +12,11 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from attachment_outcomes.change.improvement import Times, from_baseline, improvement_times, planned_times, stayed
-from attachment_outcomes.change.inputs import SELF, ChangeData, Outcome, Part, Timed, stacked
+from attachment_outcomes.change.inputs import SELF, ChangeData, Outcome, Timed
 from attachment_outcomes.errors import AttachmentOutcomesError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import Definition, resolve_all
+from attachment_outcomes.inference.steps import Part, stacked
 from attachment_outcomes.inference.survival.curves import ROUNDING, Curve, cumulative_incidence, kaplan_meier
 from attachment_outcomes.inference.survival.interval_censored import REPLICATES, turnbull_curve
 from attachment_outcomes.inference.survival.mean_time import restricted_mean, restricted_mean_difference

@@ -5,14 +5,13 @@ from attachment_outcomes.registry import entry_points
 __getattr__, __dir__ = entry_points(
     __name__,
     {
-        "analyse_ruptures": "analysis",
         "client_summary": "summary",
         "control_chart": "rules",
         "detect_ruptures": "criteria",
         "expected_on_noise": "noise",
         "prevalence": "summary",
         "read_series": "series",
-        "repair_effect": "effects",
+        "repair_effect": "attachment_outcomes.rupture.effects.contrasts",
         "session_series": "summary",
         "within_person_drop": "rules",
     },

@@ -13,11 +13,12 @@ from attachment_outcomes.change.growth.comparison import compare_courses
 from attachment_outcomes.change.growth.curve import ANALYSIS, CURVE, Growth, growth_curve
 from attachment_outcomes.change.growth.shapes import OWN, PIECEWISE, PLANNED, SHAPES, SPLINE, treatment_ends
 from attachment_outcomes.change.growth.therapist_rows import therapist_effects
-from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, Timed, stacked
+from attachment_outcomes.change.inputs import ChangeData, Outcome, Timed
 from attachment_outcomes.change.therapists import CATERPILLAR
 from attachment_outcomes.errors import ConfigError, DataError, StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, Estimate, not_testable
 from attachment_outcomes.inference.individual_change.definitions import estimate_direction
+from attachment_outcomes.inference.steps import Part, stacked
 
 SENSITIVITY = "growth_shape"
 TABLES: dict[str, dict[str, str]] = {"growth": CURVE, "therapists": CATERPILLAR}

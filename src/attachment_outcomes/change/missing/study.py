@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, stacked, typed_table
+from attachment_outcomes.change.inputs import ChangeData, Outcome
 from attachment_outcomes.change.missing import ANALYSIS
 from attachment_outcomes.change.missing.delta import ALL, EARLY, IMPROVED, Tipping, tipping_points
 from attachment_outcomes.change.missing.from_study import panel_of, wide_scores
@@ -44,6 +44,7 @@ from attachment_outcomes.inference.individual_change.reliable import statistic_a
 from attachment_outcomes.inference.mcar import little_test
 from attachment_outcomes.inference.multiple_imputation import ITERATIONS, Imputations, default_imputations, impute
 from attachment_outcomes.inference.proportions import proportion
+from attachment_outcomes.inference.steps import Part, stacked, typed_table
 from attachment_outcomes.inference.weighting import LEAST_PROBABILITY, TRUNCATE, SeenWeights, balance
 
 MEAN, RECOVERED = "mean_change", "recovered"

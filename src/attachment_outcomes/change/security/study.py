@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from attachment_outcomes.change import transitions
-from attachment_outcomes.change.inputs import SELF, ChangeData, Part, stacked, typed_table
+from attachment_outcomes.change.inputs import SELF, ChangeData
 from attachment_outcomes.change.occasions import OCCASION_COLUMNS, long_scores, long_values, pairs
 from attachment_outcomes.change.security.expectation import WHICH, Numbers, Reference
 from attachment_outcomes.change.security.shares import (
@@ -30,6 +30,7 @@ from attachment_outcomes.errors import ConfigError, DataError, StatisticsError, 
 from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.half_planes import inside
 from attachment_outcomes.inference.individual_change.definitions import reliability_of, scale_of
+from attachment_outcomes.inference.steps import Part, stacked, typed_table
 from attachment_outcomes.measures.codes import CLASSES, FOUR_WAY, SYSTEMS, classes
 from attachment_outcomes.measures.instruments import read_instrument
 from attachment_outcomes.measures.styles import BOUNDARY, RULES, SECURE, STYLES, find_split, style_regions

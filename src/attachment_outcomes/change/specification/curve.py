@@ -20,7 +20,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attachment_outcomes.change.inputs import typed_table
 from attachment_outcomes.change.occasions import pairs
 from attachment_outcomes.change.specification import kernels
 from attachment_outcomes.change.specification.choices import (
@@ -42,6 +41,7 @@ from attachment_outcomes.inference.individual_change.definitions import DEFAULT_
 from attachment_outcomes.inference.individual_change.reliable import statistic_and_code
 from attachment_outcomes.inference.individual_change.significance import Cutoff
 from attachment_outcomes.inference.proportions import cluster_codes
+from attachment_outcomes.inference.steps import typed_table
 
 Numbers = NDArray[np.float64]
 IMPROVED, RECOVERED, MEAN = "reliably_improved", "recovered", "standardised_improvement"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attachment_outcomes.change.inputs import ChangeData, Outcome, Part, stacked
+from attachment_outcomes.change.inputs import ChangeData, Outcome
 from attachment_outcomes.change.specification.choices import occasion_choices
 from attachment_outcomes.change.specification.curve import COLUMNS, ESTIMANDS, MEAN, specification_table
 from attachment_outcomes.change.specification.handlings import HANDLINGS
@@ -17,6 +17,7 @@ from attachment_outcomes.change.specification.signs import PERMUTATIONS, Flipped
 from attachment_outcomes.change.specification.summary import CHOICES, analyses, summarise, variance_shares
 from attachment_outcomes.errors import DataError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
+from attachment_outcomes.inference.steps import Part, stacked
 
 ANALYSIS = "specification_curve"
 ALL = "all outcomes"

@@ -1,0 +1,200 @@
+"""What every analysis of ruptures reads: a study's tables with the choices they share, and what the criteria found in them.
+
+Vocabulary
+----------
+client          a person in one treatment; outcomes are counted once a person, with the treatment that has most rated sessions
+reads           columns of the sessions table that a criterion judges; the study's alliance rating where it names none
+primary         the first of the study's criteria, named before the data were seen
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
+from attachment_outcomes.flow import Flow
+from attachment_outcomes.inference.estimate import CI_LEVEL
+from attachment_outcomes.rupture.criteria import Criterion, Detection, as_criteria, detect
+from attachment_outcomes.rupture.inputs import (
+    Instruments,
+    alliance_ratings,
+    higher_is_better,
+    lowest_rating,
+    outcome_scores,
+    therapists,
+)
+from attachment_outcomes.rupture.series import Series, read_series
+from attachment_outcomes.rupture.summary import client_summary
+
+NO_RATINGS = "no session-by-session alliance ratings"
+
+
+@dataclass(frozen=True)
+class RuptureData:
+    """A study's canonical tables and the choices that all analyses of ruptures share.
+
+    Parameters
+    ----------
+    tables
+        Canonical tables by name (docs/data-dictionary.md): ``scores``, ``sessions``, ``treatments``.
+    settings
+        The study's ``rupture`` block.
+    criteria
+        Presets by name; the settings name those to use, the first of them primary.
+    instruments
+        Instruments by key, for a score's direction and range.
+    ci_level
+        Confidence level of every interval.
+    seed
+        What is random derives from it, see :meth:`rng`.
+    flow
+        Takes the count of everything that could not be counted. Each step is counted once, however often it is asked for.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    settings: Mapping[str, Any]
+    criteria: Mapping[str, Mapping[str, Any]]
+    instruments: Instruments
+    ci_level: float = CI_LEVEL
+    seed: int = 0
+    flow: Flow = field(default_factory=Flow)
+    _kept: dict[tuple[str, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def alliance(self) -> str:
+        """Name of the alliance rating: a score, or a column of the sessions table."""
+        return str(self.settings["alliance"])
+
+    @cached_property
+    def lowest(self) -> float | None:
+        """Lowest possible rating where the instrument states it."""
+        return lowest_rating(self.alliance, self.instruments)
+
+    @cached_property
+    def ratings(self) -> pd.DataFrame:
+        """``person_id, treatment_id, session_number, rating``: the study's own alliance ratings, one row a session."""
+        return alliance_ratings(
+            self.tables["scores"], self.tables["sessions"], self.tables["treatments"], alliance=self.alliance,
+            rater=self.settings.get("rater", "self"),
+        )  # fmt: skip
+
+    @cached_property
+    def series(self) -> Series:
+        """Every client's rated sessions.
+
+        Raises
+        ------
+        StatisticsError
+            If there is no rating at all.
+        DataError
+            If the ratings are not usable.
+        """
+        _ = self.lowest  # refuses a rating that is higher where the alliance is worse
+        series = read_series(self.ratings, score="rating")
+        self.count("rupture: rated sessions", len(self.ratings), len(series.values), "no rating", unit="sessions")
+        if not len(series.values):
+            raise StatisticsError(f"{NO_RATINGS} ({self.alliance})")
+        return series
+
+    @cached_property
+    def chosen(self) -> list[Criterion]:
+        """The criteria that the settings name, in their order, the primary one first."""
+        for name in self.settings["criteria"]:
+            if name not in self.criteria:
+                what = f"no criterion {name!r}; allowed: {', '.join(self.criteria)}.{did_you_mean(name, self.criteria)}"
+                raise ConfigError(problem("rupture, key criteria", what))
+        return as_criteria({name: self.criteria[name] for name in self.settings["criteria"]})
+
+    @cached_property
+    def detections(self) -> list[Detection]:
+        """What each criterion finds, in the settings' order."""
+        series = self.series
+        return [detect(series, criterion) for criterion in self.chosen]
+
+    @cached_property
+    def therapists(self) -> pd.Series:
+        """Therapist of each series, in the order of ``series.clients``; missing where nobody says."""
+        return therapists(self.series, self.tables["treatments"])
+
+    @cached_property
+    def clients(self) -> list[pd.DataFrame]:
+        """For each criterion, a row a client and treatment; see :func:`.summary.client_summary`."""
+        return [
+            client_summary(self.series, found, primary=i == 0, therapists=self.therapists)
+            for i, found in enumerate(self.detections)
+        ]
+
+    @property
+    def outcome(self) -> str:
+        """Name of the outcome score.
+
+        Raises
+        ------
+        StatisticsError
+            If the study names none.
+        """
+        if not self.settings.get("outcome"):
+            raise StatisticsError("no outcome score is named (rupture, key outcome)")
+        return str(self.settings["outcome"])
+
+    @cached_property
+    def higher_is_better(self) -> bool:
+        """Direction of the outcome."""
+        return higher_is_better(self.outcome, self.instruments)
+
+    @cached_property
+    def ends(self) -> pd.DataFrame:
+        """Each person's outcome at start and end: columns ``pre`` and ``post``, index ``person_id``."""
+        when = {"baseline": self.settings.get("baseline", "first"), "end": self.settings.get("end", "last")}
+        return outcome_scores(self.tables["scores"], outcome=self.outcome, **when)
+
+    def with_outcome(self, clients: pd.DataFrame) -> pd.DataFrame:
+        """Return a client table with one treatment a client, and the columns ``pre`` and ``post``."""
+        order = clients.sort_values(["client", "n_sessions", "treatment_id"], ascending=[True, False, True], kind="stable")
+        one = order.drop_duplicates("client").reset_index(drop=True)
+        self.count(
+            "rupture: one treatment a client", len(clients), len(one),
+            "a client's outcome is counted once, with the treatment that has most rated sessions", unit="treatments",
+        )  # fmt: skip
+        joined = one.merge(self.ends, how="left", left_on="client", right_index=True)
+        known = int(joined[["pre", "post"]].notna().all(axis=1).sum())
+        self.count("rupture: outcome known", len(joined), known, f"no {self.outcome} at start or end", unit="clients")
+        return joined
+
+    def session_values(self, name: str, *, rater: str = "self") -> pd.DataFrame:
+        """Return ``person_id, treatment_id, session_number, value``: a score or a column of the sessions table, a row a session.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such column of numbers.
+        """
+        found = alliance_ratings(
+            self.tables["scores"], self.tables["sessions"], self.tables["treatments"], alliance=name, rater=rater
+        )
+        return found.rename(columns={"rating": "value"})
+
+    def baseline_scores(self, score: str, *, rater: str = "self") -> pd.Series:
+        """Return each person's first score at a wave on a scale (``<instrument>.<scale>``), e.g. attachment anxiety, by ``person_id``."""
+        instrument, scale = score.split(".", 1)
+        scores = self.tables["scores"]
+        rows = scores[(scores["instrument"] == instrument) & (scores["scale"] == scale) & (scores["rater"] == rater)]
+        rows = rows[rows["score"].notna() & rows["wave"].notna()].sort_values(["person_id", "wave"], kind="stable")
+        return rows.drop_duplicates("person_id").set_index("person_id")["score"].astype("float64")
+
+    def rng(self, *words: str) -> np.random.Generator:
+        """Return a generator that depends on the seed and on these words only."""
+        return np.random.default_rng([self.seed, *sha256("\n".join(words).encode()).digest()])
+
+    def count(self, step: str, n_in: int, n_out: int, reason: str, *, unit: str) -> None:
+        """Record an exclusion in the flow, once a step."""
+        if ("flow", step) not in self._kept:
+            self._kept["flow", step] = True
+            self.flow.add(step, n_in, n_out, reason, unit=unit)

@@ -1,0 +1,71 @@
+"""All that a study's ``rupture`` block asks for, in two steps: which ruptures there are, and what repair goes with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.flow import Flow
+from attachment_outcomes.inference.estimate import CI_LEVEL
+from attachment_outcomes.inference.steps import Analysis, Part, StepResult, gather
+from attachment_outcomes.rupture import detection
+from attachment_outcomes.rupture.data import NO_RATINGS, RuptureData
+from attachment_outcomes.rupture.effects import study as effects
+
+RUPTURE: tuple[Analysis[RuptureData], ...] = (Analysis(("rupture_prevalence",), detection.TABLES, detection.analyse),)
+REPAIR: tuple[Analysis[RuptureData], ...] = (Analysis(("rupture_outcome",), effects.TABLES, effects.analyse),)
+READS = ("scores", "sessions", "treatments")  # the canonical tables that every step reads
+
+
+def run_step(
+    analyses: Sequence[Analysis[RuptureData]],
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    settings: Mapping[str, Any] | None,
+    criteria: Mapping[str, Mapping[str, Any]],
+    instruments: Mapping[str, Mapping[str, Any]],
+    ci_level: float = CI_LEVEL,
+    seed: int = 0,
+) -> StepResult:
+    """Run the analyses of one step of a study's ``rupture`` block on its canonical tables.
+
+    Parameters
+    ----------
+    analyses
+        ``RUPTURE`` (episodes, prevalence) or ``REPAIR`` (what they go with in outcome).
+    tables
+        Those of ``READS``.
+    settings
+        The study's ``rupture`` block; without it every table is empty and the estimates say why.
+    criteria
+        Presets by name; the settings name those to use, the first of them primary.
+    instruments
+        Instruments by key, for a score's direction and range.
+    ci_level
+        Confidence level of every interval.
+    seed
+        What is random derives from it.
+
+    Raises
+    ------
+    ConfigError
+        If the settings name a score, column or criterion that does not exist, an alliance score that is higher where
+        the alliance is worse, or an outcome without a direction.
+    DataError
+        If the ratings are not usable.
+    """
+    if settings is None:
+        return gather(analyses, [a.silent(NO_RATINGS) for a in analyses], Flow())
+    data = RuptureData(tables, settings, criteria, instruments, ci_level, seed)
+    return gather(analyses, [_run(analysis, data) for analysis in analyses], data.flow)
+
+
+def _run(analysis: Analysis[RuptureData], data: RuptureData) -> Part:
+    """Run one analysis; what it cannot answer at all is a row of its own."""
+    try:
+        return analysis.run(data)
+    except StatisticsError as error:
+        return analysis.silent(str(error))
