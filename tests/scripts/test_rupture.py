@@ -106,7 +106,7 @@ def run_scripts(scripts, canonical, tmp_path):
     return run
 
 
-def test_known_dips_are_found_and_related_to_outcome(run_script):
+def test_known_dips_are_found_and_related_to_outcome(run_scripts):
     out = run_scripts(SETTINGS)
     for name, columns in COLUMNS.items():
         assert list(out[name].columns) == columns
@@ -133,19 +133,19 @@ def test_known_dips_are_found_and_related_to_outcome(run_script):
     assert list(out["flow"].columns) == FLOW_COLUMNS
 
 
-def test_ratings_may_stand_in_the_sessions_table(run_script):
+def test_ratings_may_stand_in_the_sessions_table(run_scripts):
     by_score = run_scripts(SETTINGS)
     by_column = run_scripts({**SETTINGS, "alliance": "alliance"})
     pd.testing.assert_frame_equal(by_score["episodes"], by_column["episodes"])
     assert set(select(by_column["estimates"], estimand="share_with_rupture")["outcome"]) == {"alliance"}
 
 
-def test_results_repeat(run_script):
+def test_results_repeat(run_scripts):
     pd.testing.assert_frame_equal(run_scripts(SETTINGS)["estimates"], run_scripts(SETTINGS)["estimates"])
 
 
 @pytest.mark.parametrize("settings", [None, {**SETTINGS, "alliance": "srs.total"}])
-def test_without_ratings_the_tables_are_empty_and_the_estimates_say_why(run_script, settings):
+def test_without_ratings_the_tables_are_empty_and_the_estimates_say_why(run_scripts, settings):
     out = run_scripts(settings)
     for name, columns in COLUMNS.items():
         assert out[name].empty
@@ -154,14 +154,14 @@ def test_without_ratings_the_tables_are_empty_and_the_estimates_say_why(run_scri
     assert out["estimates"]["note"].str.startswith("no session-by-session alliance ratings").all()
 
 
-def test_without_an_outcome_only_prevalence_is_told(run_script):
+def test_without_an_outcome_only_prevalence_is_told(run_scripts):
     out = run_scripts({k: v for k, v in SETTINGS.items() if k != "outcome"})
     row = select(out["estimates"], analysis="rupture_outcome").iloc[0]
     assert (row["estimand"], row["note"]) == ("not testable", "no outcome score is named (rupture, key outcome)")
     assert len(select(out["estimates"], estimand="share_with_rupture")) == 2
 
 
-def test_an_outcome_nobody_has_twice_is_not_testable_under_any_criterion(run_script, canonical):
+def test_an_outcome_nobody_has_twice_is_not_testable_under_any_criterion(run_scripts, canonical):
     scores = canonical["scores"].query("wave != 1")
     rows = select(run_scripts(SETTINGS, scores=scores)["estimates"], analysis="rupture_outcome")
     assert rows["definition"].tolist() == SETTINGS["criteria"]
@@ -169,7 +169,7 @@ def test_an_outcome_nobody_has_twice_is_not_testable_under_any_criterion(run_scr
     assert rows["note"].str.contains("core10.total at start and end").all()
 
 
-def test_short_treatments_are_not_assessable(run_script, canonical):
+def test_short_treatments_are_not_assessable(run_scripts, canonical):
     few = canonical["sessions"].query("session_number <= 3")
     out = run_scripts({**SETTINGS, "alliance": "alliance"}, sessions=few)
     rows = select(out["estimates"], analysis="rupture_prevalence")
@@ -178,7 +178,7 @@ def test_short_treatments_are_not_assessable(run_script, canonical):
     assert out["rupture_clients"]["n_ruptures"].isna().all()
 
 
-def test_a_client_with_two_treatments_counts_once_in_the_outcome(run_script, canonical):
+def test_a_client_with_two_treatments_counts_once_in_the_outcome(run_scripts, canonical):
     again = canonical["sessions"].query("person_id == 'c00' and session_number <= 8").assign(treatment_id="t2")
     treatments = pd.concat([canonical["treatments"], pd.DataFrame([{"person_id": "c00", "treatment_id": "t2"}])])
     settings = {**SETTINGS, "alliance": "alliance"}
@@ -198,7 +198,7 @@ def test_a_client_with_two_treatments_counts_once_in_the_outcome(run_script, can
         ({"criteria": ["control_chrt"]}, "Did you mean 'control_chart'"),
     ],
 )
-def test_settings_that_name_nothing_are_refused(run_script, changed, message):
+def test_settings_that_name_nothing_are_refused(run_scripts, changed, message):
     with pytest.raises(ConfigError, match=message):
         run_scripts({**SETTINGS, **changed})
 
