@@ -181,8 +181,8 @@ class RuptureData:
         )
         return found.rename(columns={"rating": "value"})
 
-        """Return each person's first score at a wave on a scale (``<instrument>.<scale>``), by ``person_id``: attachment, say."""
-        """Return each person's first score at a wave on a scale (``<instrument>.<scale>``), e.g. attachment anxiety, by ``person_id``."""
+    def baseline_scores(self, score: str, *, rater: str = "self") -> pd.Series:
+        """Return each person's first score at a wave on a scale (``<instrument>.<scale>``), by ``person_id``."""
         instrument, scale = score.split(".", 1)
         scores = self.tables["scores"]
         rows = scores[(scores["instrument"] == instrument) & (scores["scale"] == scale) & (scores["rater"] == rater)]

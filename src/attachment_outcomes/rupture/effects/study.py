@@ -17,7 +17,7 @@ TABLES = {
 
 def analyse(data: RuptureData) -> Part:
     """Return the outcome contrasts of every criterion, and the table behind those of the primary one."""
-    rows, table = [], None
+    rows, table, better = [], None, data.higher_is_better
     for i, (clients, found) in enumerate(zip(data.clients, data.detections, strict=True)):
         joined = data.with_outcome(clients)
         table = joined if table is None else table
@@ -26,7 +26,7 @@ def analyse(data: RuptureData) -> Part:
             rows.append(not_assessable(found.criterion.name, outcome=data.outcome, reason=reason, analysis=OUTCOME))
             continue
         rows += repair_effect(
-            joined, outcome=data.outcome, higher_is_better=data.higher_is_better, definition=found.criterion.name,
+            joined, outcome=data.outcome, higher_is_better=better, definition=found.criterion.name,
             primary=i == 0, ci_level=data.ci_level,
         )  # fmt: skip
     return Part(rows, {} if table is None else {"rupture_outcomes": table})
