@@ -334,8 +334,8 @@ def report(arguments: list[str]) -> int:
 
 
 def test(arguments: list[str]) -> int:
-    """Run the tests."""
-    return call([set_up(), "-m", "pytest", "-q", *arguments])[0]
+    """Run the tests, a file a worker and a worker a core."""
+    return call([set_up(), "-m", "pytest", "-q", "-n", "logical", "--dist", "loadfile", *arguments])[0]
 
 
 def check(_: list[str]) -> int:
