@@ -241,7 +241,10 @@ def _check_scores(plan: Plan, study: str) -> None:
             )
 
 
-_SCORE_KEYS = {"score", "anxiety", "avoidance", "satisfaction", "outcome", "scores", "scales", "covariates", "outcomes", "series"}
+_SCORE_KEYS = {
+    "score", "anxiety", "avoidance", "satisfaction", "outcome", "scores", "scales", "covariates", "outcomes", "series", "alliance",
+    "therapist_alliance", "symptoms",
+}  # fmt: skip
 
 
 def _scores(part: Any, key: str = "") -> list[str]:
