@@ -46,9 +46,8 @@ def test_a_stand_in_where_higher_is_better_is_not_turned():
 
 
 def test_every_row_of_a_stand_in_says_what_it_is():
-    rating = rating_of({"alliance": "dep9.total", "stand_in": WHAT}, INSTRUMENTS)
     rows = [Estimate(analysis="a", estimand="b", note="Wilson"), Estimate(analysis="a", estimand="c")]
-    made = labelled(rows, rating)
+    made = labelled(rows, rating_of({"alliance": "dep9.total", "stand_in": WHAT}, INSTRUMENTS))
     words = (
         f"no rating of the alliance: {WHAT} stands in for it, turned round within 0 to 9, "
         "and a rupture is a turn for the worse in that"
