@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
 from attachment_outcomes.errors import ConfigError, DataError
-from attachment_outcomes.inference.estimate import Estimate
+from attachment_outcomes.inference.estimate import not_testable
 from attachment_outcomes.rupture import read_series
 from attachment_outcomes.rupture.inputs import labelled, other_forms, rating_of
 
@@ -46,15 +48,15 @@ def test_a_stand_in_where_higher_is_better_is_not_turned():
 
 
 def test_every_row_of_a_stand_in_says_what_it_is():
-    rows = [Estimate(analysis="a", estimand="b", note="Wilson"), Estimate(analysis="a", estimand="c")]
+    rows = [not_testable("a", "too few"), replace(not_testable("a", ""), outcome="b")]
     made = labelled(rows, rating_of({"alliance": "dep9.total", "stand_in": WHAT}, INSTRUMENTS))
     words = (
         f"no rating of the alliance: {WHAT} stands in for it, turned round within 0 to 9, "
         "and a rupture is a turn for the worse in that"
     )
-    assert [r.note for r in made] == [f"{words}; Wilson", words]
+    assert [r.note for r in made] == [f"{words}; too few", words]
     plain = rating_of({"alliance": "wai_sr.total"}, INSTRUMENTS)
-    assert [r.note for r in labelled(rows, plain)] == ["Wilson", ""]
+    assert [r.note for r in labelled(rows, plain)] == ["too few", ""]
 
 
 @pytest.mark.parametrize(
