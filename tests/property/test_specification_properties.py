@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from attachment_outcomes.change.equivalence import group_equivalence, norm_equivalence
 from attachment_outcomes.change.specification.curve import specification_table
-from attachment_outcomes.change.specification.summary import variance_shares
+from attachment_outcomes.inference.specification_summary import variance_shares
 
 HANDLINGS = ["complete pairs", "last value carried forward", "best case", "worst case"]
 NUMBERS = ["estimate", "std_error", "ci_low", "ci_high", "n"]

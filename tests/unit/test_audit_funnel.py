@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.references import Reference, load_reference
 
-from attachment_outcomes.audit.funnel import COLUMNS, funnel_limits, funnel_table, overdispersion
+from attachment_outcomes.audit.funnel import COLUMNS, funnel_table
 from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.inference.funnel import funnel_limits, overdispersion
 
 R_TOLERANCE = 1e-12  # the same formula in double precision; sums may differ in the last bits
 THREE_DECIMALS = 5e-4  # the golden values are printed to three decimals

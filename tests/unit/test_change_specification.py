@@ -19,12 +19,13 @@ from attachment_outcomes.change.specification.handlings import HANDLINGS
 from attachment_outcomes.change.specification.kernels import Spread, pooled, standardised
 from attachment_outcomes.change.specification.signs import MeanPart, mean_parts, sign_flip_curve
 from attachment_outcomes.change.specification.stage import analyse
-from attachment_outcomes.change.specification.summary import summarise, variance_shares
+from attachment_outcomes.change.specification.summary import summarise
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import estimates_frame
 from attachment_outcomes.inference.imputation import combine_imputations
 from attachment_outcomes.inference.individual_change.definitions import resolve
 from attachment_outcomes.inference.individual_change.significance import Cutoff
+from attachment_outcomes.inference.specification_summary import variance_shares
 
 R_DIGITS = 1e-9
 NAMES = {"w0": 0, "w1": 1, "w2": 2}

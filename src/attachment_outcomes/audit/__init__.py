@@ -8,11 +8,11 @@ __getattr__, __dir__ = entry_points(
         "audit_service": "service",
         "completeness_table": "completeness",
         "count_rates": "counts",
-        "funnel_limits": "funnel",
+        "funnel_limits": "attachment_outcomes.inference.funnel",
         "funnel_table": "funnel",
         "outcome_events": "rates",
         "dropout_events": "rates",
-        "overdispersion": "funnel",
+        "overdispersion": "attachment_outcomes.inference.funnel",
         "rate_estimate": "rates",
     },
 )

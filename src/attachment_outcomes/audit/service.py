@@ -13,10 +13,11 @@ from attachment_outcomes.audit.completeness import COLUMNS as COMPLETENESS_COLUM
 from attachment_outcomes.audit.completeness import completeness_table
 from attachment_outcomes.audit.counts import count_rates
 from attachment_outcomes.audit.funnel import COLUMNS as FUNNEL_COLUMNS
-from attachment_outcomes.audit.funnel import Overdispersion, funnel_table
+from attachment_outcomes.audit.funnel import funnel_table
 from attachment_outcomes.audit.rates import ANALYSIS, DIRECTIONS, RULES, dropout_events, outcome_events, rate_estimate
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.inference.funnel import Overdispersion
 
 UNIT_WORDS = {"therapist": "therapist", "site": "site", "sample": "provider"}
 

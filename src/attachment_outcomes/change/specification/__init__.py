@@ -12,6 +12,6 @@ __getattr__, __dir__ = entry_points(
         "sign_flip_curve": "signs",
         "specification_table": "curve",
         "summarise": "summary",
-        "variance_shares": "summary",
+        "variance_shares": "attachment_outcomes.inference.specification_summary",
     },
 )

@@ -14,9 +14,10 @@ from attachment_outcomes.change.specification.choices import occasion_choices
 from attachment_outcomes.change.specification.curve import COLUMNS, ESTIMANDS, MEAN, specification_table
 from attachment_outcomes.change.specification.handlings import HANDLINGS
 from attachment_outcomes.change.specification.signs import PERMUTATIONS, Flipped, MeanPart, mean_parts, sign_flip_curve
-from attachment_outcomes.change.specification.summary import CHOICES, analyses, summarise, variance_shares
+from attachment_outcomes.change.specification.summary import CHOICES, analyses, summarise
 from attachment_outcomes.errors import DataError, StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
+from attachment_outcomes.inference.specification_summary import variance_shares
 from attachment_outcomes.inference.steps import Part, stacked
 
 ANALYSIS = "specification_curve"

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from attachment_outcomes.audit.funnel import funnel_limits
+from attachment_outcomes.inference.funnel import funnel_limits
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import one, records, rows_of
 from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, VERMILION, look, panels, place_legend
