@@ -56,5 +56,6 @@ def summarise(curve: pd.DataFrame) -> dict[str, float]:
     refused = curve["refused"] != ""
     return {
         **found, "share_beyond_expected": beyond, "primary_rank": rank, "bound_low": float(bounds.min()),
-        "bound_high": float(bounds.max()), "n_specifications": float(len(values)), "n_refused": float((refused & own).sum()), "n": float(kept["n"].max()),
+        "bound_high": float(bounds.max()), "n_specifications": float(len(values)),
+        "n_refused": float((refused & own).sum()), "n": float(kept["n"].max()),
     }  # fmt: skip
