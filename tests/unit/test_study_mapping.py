@@ -330,3 +330,69 @@ def test_nameless_column_is_called_by_its_position(take: Callable[..., Tables]) 
         )
     )
     assert weeks_of(tables) == {code("7"): 4.0}
+
+
+RATED = {"person_id": "id", "session_number": "session"}
+
+
+def one_table(table: str, **columns: Any) -> dict[str, Any]:
+    return {"tables": [{"table": table, "columns": columns}]}
+
+
+def test_ratings_of_one_session_from_several_files_are_one_row(take: Callable[..., Tables]) -> None:
+    tables, flow = take(
+        ("client.csv", "id,session,alliance\n1,1,4\n1,2,\n2,1,3.5\n", one_table("sessions", **RATED, alliance="alliance")),
+        ("therapist.csv", "id,session,hers\n1,2,3\n1,1,5\n", one_table("sessions", **RATED, alliance_therapist="hers")),
+        ("after.csv", "id,session,tension\n1,1,1\n3,1,0\n", one_table("sessions", **RATED, rupture_reported="tension")),
+    )
+    found = tables["sessions"].set_index(["person_id", "session_number"])
+    assert len(found) == 4
+    columns = ["alliance", "alliance_therapist", "rupture_reported"]
+    assert [None if pd.isna(v) else v for v in found.loc[(code("1"), 1), columns]] == [4.0, 5.0, True]
+    assert [None if pd.isna(v) else v for v in found.loc[(code("1"), 2), columns]] == [None, 3.0, None]
+    assert [None if pd.isna(v) else v for v in found.loc[(code("3"), 1), columns]] == [None, None, False]
+    step = flow[flow["step"] == "sessions: rows put together"]
+    assert step[["n_in", "n_out"]].values.tolist() == [[7, 4]]  # 3 + 2 + 2 rows on sessions 1-1, 1-2, 2-1 and 3-1
+
+
+def test_files_that_fill_the_same_column_are_not_put_together(take: Callable[..., Tables]) -> None:
+    alliance = one_table("sessions", **RATED, alliance="a")
+    other = one_table("sessions", **RATED, alliance_therapist="b")
+    with pytest.raises(DataError, match=r"sessions: one\.csv, row 2; two\.csv, row 2: rows share a key .* they differ in alliance"):
+        take(("one.csv", "id,session,a\n1,1,4\n", alliance), ("two.csv", "id,session,a\n1,1,5\n", alliance))
+    with pytest.raises(DataError, match=r"sessions: two\.csv, rows 2, 3: rows share a key"):
+        take(("one.csv", "id,session,a\n1,1,4\n", alliance), ("two.csv", "id,session,b\n1,1,5\n1,1,4\n", other))
+
+
+CODINGS = {
+    "tables": [
+        {
+            "table": "observations", "melt": {"columns": "(?P<code>[WC][0-9])", "value": "value"},
+            "columns": {**RATED, "segment": "segment", "channel": "who", "coder": "coder", "code": "code"},
+        }
+    ],
+}  # fmt: skip
+
+
+def test_codings_are_a_row_a_code_and_coders_are_recoded_apart_from_people(take: Callable[..., Tables]) -> None:
+    tables, _ = take(("3rs.csv", "id,session,segment,who,coder,W1,C1\n1,1,1,client,1,0,2\n1,1,,client,1,,1\n", CODINGS))
+    found = tables["observations"]
+    assert len(found) == 3  # the empty cell says nothing
+    assert set(found["coder"]) == {code("1", "coder")} != {code("1")}
+    assert found[["segment", "code", "value"]].fillna(0).values.tolist() == [[1, "C1", 2.0], [1, "W1", 0.0], [0, "C1", 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ("1,1,1,client,A,0,2\n1,1,1,client,A,,3\n", r"observations: 3rs\.csv, rows 2, 3: rows share a key .*they differ in value"),
+        ("1,1,1,patient,A,0,2\n", r"column 'who' .*not one of client, therapist"),
+        ("1,1,0,client,A,0,2\n", r"column 'segment' .*below 1"),
+        ("1,1,1,client,A,0,-2\n", r"column 'C1' .*below 0"),
+        ("1,1,1,client,,0,2\n", r"column 'coder' .*no coder"),
+        ("1,,1,client,A,0,2\n", r"column 'session' .*no session_number"),
+    ],
+)
+def test_codings_that_cannot_be_are_refused(take: Callable[..., Tables], rows: str, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        take(("3rs.csv", f"id,session,segment,who,coder,W1,C1\n{rows}", CODINGS))

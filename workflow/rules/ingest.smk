@@ -15,6 +15,7 @@ rule ingest:
         scores="<results>/{study}/steps/canonical/scores.parquet",
         waves="<results>/{study}/steps/canonical/waves.parquet",
         sessions="<results>/{study}/steps/canonical/sessions.parquet",
+        observations="<results>/{study}/steps/canonical/observations.parquet",
         classifications="<results>/{study}/steps/canonical/classifications.parquet",
         relations="<results>/{study}/steps/canonical/relations.parquet",
         samples="<results>/{study}/steps/canonical/samples.parquet",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attachment_outcomes.errors import DataError, problem
+from attachment_outcomes.flow import Flow
 from attachment_outcomes.study.contracts import SQL_TYPES, TABLES
 from attachment_outcomes.study.engine import Engine, first_rows, quoted
 from attachment_outcomes.study.mapping import Spec
@@ -48,6 +49,9 @@ def check_keys(engine: Engine, specs: Sequence[Spec]) -> None:
         contract = TABLES[name]
         fixed = fixed_columns(name, specs)
         key = ", ".join(quoted(k) for k in contract.key if k not in fixed) or ", ".join(quoted(k) for k in contract.key)
+        parts = filled_apart(name, specs)
+        if len(parts) > 1:
+            key += ", " + _part_of_row(parts)
         mixed = f"hash({key})"
         table = f"canonical_{name}"
         if engine.count(f"SELECT count(*) = count(DISTINCT {mixed}) FROM {table}"):
@@ -72,3 +76,41 @@ def check_keys(engine: Engine, specs: Sequence[Spec]) -> None:
             )
     if lines:
         raise DataError("\n".join(lines))
+
+
+def filled_apart(table: str, specs: Sequence[Spec]) -> list[set[int]]:
+    """Return the numbers of a table's specifications, in sets that fill no column (besides the key) of another set.
+
+    A session's ratings may lie in several files: the client's, the therapist's, the observer's. Rows of different sets
+    that share a key are then parts of one row, and nothing in them can contradict. Within a set they are doubled rows.
+    """
+    contract = TABLES[table]
+    sets: list[tuple[set[int], set[str]]] = []
+    for number, spec in enumerate(specs):
+        if spec.table != table:
+            continue
+        own = {rule.column for rule in spec.rules} - set(contract.key)
+        touched = [s for s in sets if not own or not s[1] or s[1] & own]
+        sets = [s for s in sets if s not in touched]
+        sets.append(({number}.union(*(s[0] for s in touched)), own.union(*(s[1] for s in touched))))
+    return [numbers for numbers, _ in sets]
+
+
+def _part_of_row(parts: Sequence[set[int]]) -> str:
+    cases = " ".join(f"WHEN _spec IN ({', '.join(map(str, sorted(part)))}) THEN {i}" for i, part in enumerate(parts))
+    return f"CASE {cases} END"
+
+
+def put_together(engine: Engine, specs: Sequence[Spec], flow: Flow) -> None:
+    """Make one row of the rows that share a key and fill different columns; run :func:`check_keys` before."""
+    for name in dict.fromkeys(s.table for s in specs):
+        if len(filled_apart(name, specs)) < 2:
+            continue
+        contract, table = TABLES[name], f"canonical_{name}"
+        columns = ", ".join(quoted(c) if c in contract.key else f"max({quoted(c)}) AS {quoted(c)}" for c in contract.columns)
+        key = ", ".join(quoted(k) for k in contract.key)
+        before = engine.count(f"SELECT count(*) FROM {table}")
+        whole = f"SELECT min(_spec) AS _spec, min(_row) AS _row, {columns} FROM {table} GROUP BY {key}"
+        engine.run(f"CREATE OR REPLACE TABLE {table} AS {whole}")
+        after = engine.count(f"SELECT count(*) FROM {table}")
+        flow.add(f"{name}: rows put together", before, after, "parts of one row, from entries that fill different columns")

@@ -1,4 +1,4 @@
-"""The canonical study: nine long, typed tables, one row a fact, checked on every write and read.
+"""The canonical study: ten long, typed tables, one row a fact, checked on every write and read.
 
 Vocabulary
 ----------
@@ -140,8 +140,27 @@ TABLES: dict[str, Contract] = {
             "withdrawal": _number("observer: withdrawal rupture, 1 none to 5 severe", low=1, high=5),
             "confrontation": _number("observer: confrontation rupture, 1 none to 5 severe", low=1, high=5),
             "resolution": _number("observer: extent of resolution, 1 to 5", low=1, high=5),
+            "rupture_reported": Column("yes_no", meaning="client: was there any tension or problem in the relationship"),
+            "rupture_intensity": _number("client: how strong it was, 1 to 5", low=1, high=5),
+            "rupture_resolution": _number("client: how far it was resolved by the end of the session, 1 to 5", low=1, high=5),
+            "rupture_reported_therapist": Column("yes_no", meaning="therapist: was there any tension or problem"),
+            "rupture_intensity_therapist": _number("therapist: how strong it was, 1 to 5", low=1, high=5),
+            "rupture_resolution_therapist": _number("therapist: how far it was resolved, 1 to 5", low=1, high=5),
         },
         "one row a session",
+    ),
+    "observations": Contract(
+        ("person_id", "treatment_id", "session_number", "segment", "channel", "coder", "code"),
+        {
+            "person_id": _PERSON, "treatment_id": _word("treatment, unique within the person"),
+            "session_number": Column("whole", True, low=0, meaning="session number within the treatment"),
+            "segment": _whole("segment of the session, from 1; empty = the whole session", low=1),
+            "channel": _word("whose behaviour was coded; empty = not told apart", allowed=("client", "therapist")),
+            "coder": _word("re-coded id of the coder", required=True),
+            "code": _word("code of the coding system, as in config/observer", required=True),
+            "value": _number("what the coder gave: a count, or a rating; empty = not coded", low=0),
+        },
+        "one row a code that a coder gave to a session or a segment of it",
     ),
     "classifications": Contract(
         ("person_id", "about_person_id", "wave", "system", "coder"),
@@ -151,7 +170,7 @@ TABLES: dict[str, Contract] = {
             "primary": _word("class assigned, in the system's own codes"),
             "secondary": _word("secondary class, e.g. the F of U/F"),
             "forced": _word("forced organised class"),
-            "coder": _word("coder or coding team"),
+            "coder": _word("re-coded id of the coder or coding team"),
             "coherence": _number("coherence of transcript, 1 to 9"),
         },
         "one row a classification",

@@ -19,6 +19,7 @@ from attachment_outcomes.study.engine import Engine
 
 CODE_LENGTH = 16  # hex characters, 64 bits: among ten million people a collision has a chance of 3 in a million
 KEY_BYTES = 32
+SPACES = ("person", "site", "family", "coder")  # ids of one space share their codes
 _BLOCK = 64  # bytes of a SHA-256 block, to which HMAC pads its key
 _LEAST_KEY_BYTES = 16
 
@@ -88,14 +89,14 @@ def code_of(identifier: str, *, key: bytes, space: str = "person") -> str:
         The id as the raw file has it.
     key : bytes
         The study's key.
-    space : {"person", "site", "family"}
+    space : {"person", "site", "family", "coder"}
         People (clients, parents, therapists …) share one space, so that a person has one code in every role.
     """
     return hmac.new(key, f"{space}/{identifier}".encode(), hashlib.sha256).hexdigest()[:CODE_LENGTH]
 
 
 class Codes:
-    """The codes given so far, in a session's tables ``codes_person``, ``codes_site`` and ``codes_family``."""
+    """The codes given so far, in a session's tables ``codes_<space>``."""
 
     def __init__(self, engine: Engine, key: bytes) -> None:
         """Create the session's tables; the key is padded as HMAC has it."""
@@ -103,7 +104,7 @@ class Codes:
         padded = (hashlib.sha256(key).digest() if len(key) > _BLOCK else key).ljust(_BLOCK, b"\0")
         self._inner = "".join(f"\\x{byte ^ 0x36:02x}" for byte in padded)
         self._outer = "".join(f"\\x{byte ^ 0x5C:02x}" for byte in padded)
-        for space in ("person", "site", "family"):
+        for space in SPACES:
             engine.run(f"CREATE TABLE codes_{space} (id VARCHAR, code VARCHAR)")
 
     def add(self, query: str, space: str) -> None:

@@ -19,7 +19,7 @@ from attachment_outcomes.errors import ConfigError, DataError, did_you_mean, pro
 from attachment_outcomes.files import write_table
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.study import gate
-from attachment_outcomes.study.canonical import check_keys, create_tables, sorted_query
+from attachment_outcomes.study.canonical import check_keys, create_tables, put_together, sorted_query
 from attachment_outcomes.study.contracts import TABLES, check_file, read
 from attachment_outcomes.study.engine import THREADS, Engine, engine, text
 from attachment_outcomes.study.identity import Codes, open_key, secret_key
@@ -138,6 +138,7 @@ def ingest(
         for number, spec in enumerate(specs):
             spec.insert(session, codes, intake.flow, number)
         check_keys(session, specs)
+        put_together(session, specs, intake.flow)
         sizes = session.counts("SELECT " + ", ".join(f"(SELECT count(*) FROM canonical_{name})" for name in TABLES))
         logger.info("%s: rows read into %s", study["name"], ", ".join(f"{t} {n}" for t, n in zip(TABLES, sizes, strict=True)))
         yield intake

@@ -23,7 +23,7 @@ WORD, ROW = "=", "#"  # marks of a fixed word and of the row's number in a compo
 KINDS = ("from", "join", "value", "row_number", "weeks_since")
 ID_SPACES = {
     "person_id": "person", "about_person_id": "person", "person_a": "person", "person_b": "person", "therapist_id": "person",
-    "site_id": "site", "family_id": "family",
+    "coder": "coder", "site_id": "site", "family_id": "family",
 }  # fmt: skip
 # How a raw column's content gets into the canonical tables; only the first needs the gate.
 OPEN, MAPPED, AS_ID, AS_WEEKS, PICKS_ROWS = "open", "mapped", "id", "weeks", "where"
