@@ -14,6 +14,7 @@ from attachment_outcomes.files import sha256
 from attachment_outcomes.simulate.answers import CORE10, ECR_R_ANXIETY, ECR_R_AVOIDANCE, WAI_SR
 from attachment_outcomes.simulate.couples import DAS_RANGE
 from attachment_outcomes.simulate.describe import COLUMNS
+from attachment_outcomes.study.contracts import TABLES
 
 LARGEST = 3_000_000  # bytes: small enough to clone
 
@@ -61,7 +62,7 @@ def test_the_files_are_small_and_have_line_feeds_only(study):
 
 
 def numbered(columns):
-    return list(dict.fromkeys(re.sub(r"^(core|ecr|wai)_\d+$", r"\1_{n}", c) for c in columns))
+    return list(dict.fromkeys(re.sub(r"^(core_|ecr_|wai_|W|C|R)\d+(_significance)?$", r"\1{n}\2", c) for c in columns))
 
 
 @pytest.mark.parametrize("name", list(COLUMNS))
@@ -80,7 +81,7 @@ def test_the_readme_says_that_the_data_are_synthetic_and_prints_the_truth(root):
 
 def test_every_canonical_table_is_fed(study):
     fed = {t["table"] for source in study["sources"] for t in source["tables"]}
-    assert fed == {"people", "treatments", "items", "scores", "waves", "sessions", "classifications", "relations", "samples"}
+    assert fed == set(TABLES)
 
 
 def test_the_forms_simulated_are_the_registrys():

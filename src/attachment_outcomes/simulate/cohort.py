@@ -31,6 +31,7 @@ from attachment_outcomes.simulate.course import (
 from attachment_outcomes.simulate.dirt import impossible_answers, leave_out, repeat_rows
 from attachment_outcomes.simulate.draws import Flags, Floats, Whole, part_generator
 from attachment_outcomes.simulate.families import make_families, make_samples
+from attachment_outcomes.simulate.observers import make_codings, make_reports
 from attachment_outcomes.simulate.sessions import (
     Calendar,
     Ruptures,
@@ -62,8 +63,8 @@ def simulate_cohort(truth: Truth, rng: np.random.Generator | None = None) -> dic
     Returns
     -------
     dict of DataFrame
-        ``clients, waves, sessions, therapists, families, classifications, couples, partners, samples`` as exported,
-        and ``true_clients``: a row a client with true start and change, rupture group and how the treatment ended.
+        ``clients, waves, sessions, reports, observer, therapists, families, classifications, couples, partners, samples`` as
+        exported, and ``true_clients``: a row a client with true start and change, rupture group and how the treatment ended.
 
     Raises
     ------
@@ -107,10 +108,13 @@ def simulate_cohort(truth: Truth, rng: np.random.Generator | None = None) -> dic
         rng=generator("ratings"),
     )
     seen = seen_waves(waves, stay, calendar)
+    names, came = clients["client_id"].to_numpy(), took_place(calendar, stay) & calendar.came
     tables = {
         "clients": client_table(clients, therapists, stay),
         "waves": wave_table(clients, waves, answers, seen),
         "sessions": session_table(clients, calendar, stay, alliance_answers(truth, alliance, ruptures), ratings),
+        "reports": make_reports(truth, names, came, ruptures, generator("reports")),
+        "observer": make_codings(truth, names, came, ratings, generator("observers")),
         "therapists": therapist_table(truth, therapists, generator("therapist answers")),
         **make_families(truth, generator("families")),
         **make_couples(truth, generator("couples")),
@@ -177,12 +181,17 @@ def wave_table(clients: pd.DataFrame, waves: WaveDraws, answers: dict[str, Whole
     return pd.concat([frame, pd.DataFrame(items, columns=[*CORE_ITEMS, *ECR_ITEMS])], axis=1)
 
 
+def took_place(calendar: Calendar, stay: Stay) -> Flags:
+    """Return which sessions were offered to clients who had not left."""
+    number = np.arange(1, calendar.held.shape[1] + 1)
+    return calendar.held & (number[None, :] <= stay.last[:, None])
+
+
 def session_table(
     clients: pd.DataFrame, calendar: Calendar, stay: Stay, answers: Whole, ratings: dict[str, Floats]
 ) -> pd.DataFrame:
     """Return the sessions' export: a row a session offered; ratings are empty where the client did not come."""
-    number = np.arange(1, calendar.held.shape[1] + 1)
-    client, session = np.nonzero(calendar.held & (number[None, :] <= stay.last[:, None]))
+    client, session = np.nonzero(took_place(calendar, stay))
     came = calendar.came[client, session]
     frame = pd.DataFrame(
         {

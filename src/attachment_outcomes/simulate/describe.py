@@ -54,6 +54,37 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             "resolution": "observer: extent of resolution, 1 to 5 (part of the clients)",
         },
     ),
+    "reports": (
+        "a client and session that took place: what both said after it",
+        {
+            "client_id": "client",
+            "session": "session number",
+            "client_tension": "client: was there any tension or problem in the relationship (yes, no)",
+            "client_intensity": "client: how strong it was, 1 to 5",
+            "client_resolution": "client: how far it was resolved by the end of the session, 1 to 5",
+            "therapist_tension": "therapist: the same (yes, no)",
+            "therapist_intensity": "therapist: how strong, 1 to 5",
+            "therapist_resolution": "therapist: how far resolved, 1 to 5",
+        },
+    ),
+    "observer": (
+        "a coder, session and segment of five minutes; without a segment it holds the ratings of the whole session",
+        {
+            "client_id": "client",
+            "session": "session number",
+            "coder": "who coded",
+            "segment": "segment of the session",
+            "W{n}": "times that withdrawal marker 1 to 7 was seen in the segment",
+            "C{n}": "times that confrontation marker 1 to 7 was seen",
+            "R{n}": "times that the therapist used resolution strategy 1 to 10",
+            "W{n}_significance": "how much the marker weighed on the alliance, 1 to 5; empty if it was not seen",
+            "C{n}_significance": "the same of a confrontation marker",
+            "withdrawal": "withdrawal in the whole session, 1 to 5",
+            "confrontation": "confrontation in the whole session, 1 to 5",
+            "resolution": "extent of resolution, 1 to 5",
+            "contribution": "how far the therapist contributed to ruptures, 1 to 5",
+        },
+    ),
     "therapists": (
         "a therapist",
         {
@@ -132,6 +163,7 @@ def _truths(truth: Truth) -> list[tuple[str, str]]:
     """Return what is true in the simulated world, a line a fact."""
     attachment, symptoms, differs = truth["attachment"], truth["symptoms"], truth["heterogeneity"]
     alliance, ruptures, dropout = truth["alliance"], truth["ruptures"], truth["dropout"]
+    reports, observers = truth["reports"], truth["observers"]
     families, couples, samples, dirt = truth["families"], truth["couples"], truth["samples"], truth["dirt"]
     das = couples["satisfaction"]
     lines = []
@@ -175,6 +207,19 @@ def _truths(truth: Truth) -> list[tuple[str, str]]:
         (
             "Symptoms at week 52 beside clients without a rupture",
             f"repaired {ruptures['repaired_points']:+g} points, unrepaired {ruptures['unrepaired_points']:+g} points",
+        ),
+        (
+            "Tension reported after a session",
+            f"by the client in {_per_cent(reports['client_sensitivity'])} of sessions with an open rupture and "
+            f"{_per_cent(reports['client_false_alarm'])} of the others, by the therapist in "
+            f"{_per_cent(reports['therapist_sensitivity'])} and {_per_cent(reports['therapist_false_alarm'])}; "
+            f"{_per_cent(reports['missing_share'])} of reports are missing",
+        ),
+        (
+            "Observers",
+            f"code {observers['sessions']} sessions of {observers['clients']} clients, {_per_cent(observers['coded_twice_share'])} "
+            f"of them twice; a coder sees {_per_cent(observers['sees'])} of the markers and rates with an error of SD "
+            f"{observers['rating_sd']:g} on the scale from 1 to 5; true ratings are those of sessions.csv",
         ),
         (
             "Depth of exploration",

@@ -65,6 +65,22 @@ PARAMETERS: dict[str, Any] = {
         "unrepaired_points": POINTS,
         "observed_share": SHARE,
     },
+    "reports": {
+        "client_sensitivity": SHARE,
+        "client_false_alarm": SHARE,
+        "therapist_sensitivity": SHARE,
+        "therapist_false_alarm": SHARE,
+        "missing_share": SHARE,
+    },
+    "observers": {
+        "clients": COUNT,
+        "sessions": COUNT,
+        "coded_twice_share": SHARE,
+        "segments": COUNT,
+        "sees": SHARE,
+        "false_codes": (0, 100),
+        "rating_sd": SD,
+    },
     "exploration": {"security_slope": POINTS},
     "dropout": {"hazard": (1e-6, 0.5), "symptoms_log_odds": POINTS, "alliance_log_odds": POINTS, "referred_share": SHARE},
     "families": {
