@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Study = dict[str, Any]
+RUPTURES = "Rupture and repair"  # the category whose items say so where another series stands in for the alliance
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,16 @@ FIGURES: dict[str, Item] = {
     ),
     "change_shares": Item("Attachment change", "Who recovered, improved, stayed and deteriorated", ("estimates",), _has("change")),
     "reliability": Item("Measures", "Reliability of the scores", ("estimates",), _feeds("items")),
-    "rupture_prevalence": Item("Rupture and repair", "Ruptures by criterion, and in pure noise", ("estimates",), _has("rupture")),
+    "rupture_prevalence": Item(RUPTURES, "Ruptures by criterion, and in pure noise", ("estimates",), _has("rupture")),
     "correlations": Item(
         "Transmission",
         "Correlations between generations and between partners",
         ("estimates",),
         lambda study: bool((study.get("transmission") or {}).get("continuous") or (study.get("dyads") or {}).get("scores")),
     ),
-    "alliance_series": Item(
-        "Rupture and repair", "One client's alliance", ("rupture_series", "episodes", "estimates"), _has("rupture")
-    ),
+    "alliance_series": Item(RUPTURES, "One client's alliance", ("rupture_series", "episodes", "estimates"), _has("rupture")),
     "rupture_outcome": Item(
-        "Rupture and repair", "Outcome by rupture and repair", ("rupture_outcomes", "estimates"), _has("rupture", "outcome")
+        RUPTURES, "Outcome by rupture and repair", ("rupture_outcomes", "estimates"), _has("rupture", "outcome")
     ),
     "transmission_mosaic": Item(
         "Transmission",
@@ -129,7 +128,7 @@ TABLES: dict[str, Item] = {
     "specifications": Item("Robustness", "Specification curve", ("specifications", "estimates"), _has("change")),
     "invariance_levels": Item("Measures", "Longitudinal invariance", ("invariance",), _feeds("items")),
     "couples": Item("Couples", "Couples", ("estimates",), _has("dyads")),
-    "rupture": Item("Rupture and repair", "Ruptures, repairs and outcome", ("estimates",), _has("rupture")),
+    "rupture": Item(RUPTURES, "Ruptures, repairs and outcome", ("estimates",), _has("rupture")),
     "concordance": Item("Transmission", "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
     "samples": Item(
         "Transmission", "Samples and what pooling gives", ("sample_statistics", "estimates"), _has("transmission", "samples")

@@ -24,10 +24,12 @@ from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.rupture.criteria import Criterion, Detection, as_criteria, detect
 from attachment_outcomes.rupture.inputs import (
     Instruments,
+    Rating,
     alliance_ratings,
     higher_is_better,
-    lowest_rating,
+    other_forms,
     outcome_scores,
+    rating_of,
     therapists,
 )
 from attachment_outcomes.rupture.series import Series, read_series
@@ -73,17 +75,36 @@ class RuptureData:
         return str(self.settings["alliance"])
 
     @cached_property
+    def rating(self) -> Rating:
+        """What is known of the alliance rating: its range, and what it is where it stands in for one."""
+        return rating_of(self.settings, self.instruments)
+
+    @property
     def lowest(self) -> float | None:
-        """Lowest possible rating where the instrument states it."""
-        return lowest_rating(self.alliance, self.instruments)
+        """Lowest possible rating where it is known."""
+        return self.rating.low
 
     @cached_property
     def ratings(self) -> pd.DataFrame:
-        """``person_id, treatment_id, session_number, rating``: the study's own alliance ratings, one row a session."""
-        return alliance_ratings(
-            self.tables["scores"], self.tables["sessions"], self.tables["treatments"], alliance=self.alliance,
-            rater=self.settings.get("rater", "self"),
-        )  # fmt: skip
+        """``person_id, treatment_id, session_number, rating`` (higher = better): the study's alliance ratings, a row a session."""
+        rater = str(self.settings.get("rater", "self"))
+        found = self._read(self.alliance, rater, self.rating)
+        elsewhere, forms = other_forms(self.tables["scores"], alliance=self.alliance, rater=rater, instruments=self.instruments)
+        reason = "rated with another form of it only" + (f" ({', '.join(forms)})" if forms else "")
+        self.count("rupture: one form of the alliance", len(found) + elsewhere, len(found), reason, unit="sessions")
+        return found
+
+    @cached_property
+    def therapist_ratings(self) -> pd.DataFrame:
+        """The same as the therapist rates it; no rows where the study names no such rating (``therapist_alliance``)."""
+        name = self.settings.get("therapist_alliance")
+        if not name:
+            return self.ratings.iloc[:0]
+        return self._read(str(name), "therapist", rating_of(self.settings, self.instruments, name=str(name)))
+
+    def _read(self, name: str, rater: str, rating: Rating) -> pd.DataFrame:
+        tables = self.tables
+        return rating.read(alliance_ratings(tables["scores"], tables["sessions"], tables["treatments"], alliance=name, rater=rater))
 
     @cached_property
     def series(self) -> Series:
@@ -96,7 +117,6 @@ class RuptureData:
         DataError
             If the ratings are not usable.
         """
-        _ = self.lowest  # refuses a rating that is higher where the alliance is worse
         series = read_series(self.ratings, score="rating")
         self.count("rupture: rated sessions", len(self.ratings), len(series.values), "no rating", unit="sessions")
         if not len(series.values):

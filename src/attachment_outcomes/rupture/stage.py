@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from attachment_outcomes.inference.steps import Analysis, Part, StepResult, gath
 from attachment_outcomes.rupture import detection
 from attachment_outcomes.rupture.data import NO_RATINGS, RuptureData
 from attachment_outcomes.rupture.effects import study as effects
+from attachment_outcomes.rupture.inputs import labelled
 
 RUPTURE: tuple[Analysis[RuptureData], ...] = (Analysis(("rupture_prevalence",), detection.TABLES, detection.analyse),)
 REPAIR: tuple[Analysis[RuptureData], ...] = (Analysis(("rupture_outcome",), effects.TABLES, effects.analyse),)
@@ -60,7 +62,8 @@ def run_step(
     if settings is None:
         return gather(analyses, [a.silent(NO_RATINGS) for a in analyses], Flow())
     data = RuptureData(tables, settings, criteria, instruments, ci_level, seed)
-    return gather(analyses, [_run(analysis, data) for analysis in analyses], data.flow)
+    found = gather(analyses, [_run(analysis, data) for analysis in analyses], data.flow)
+    return replace(found, estimates=labelled(found.estimates, data.rating))
 
 
 def _run(analysis: Analysis[RuptureData], data: RuptureData) -> Part:
