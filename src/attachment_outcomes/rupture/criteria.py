@@ -13,17 +13,26 @@ import pandas as pd
 from attachment_outcomes.config import load_criteria
 from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.registry import resolve
-from attachment_outcomes.rupture.episodes import OUTCOMES, WINDOW, Episodes, find_episodes
-from attachment_outcomes.rupture.rules import Signal
+from attachment_outcomes.rupture.episodes import OUTCOMES, PATTERNS, WINDOW, Episodes, find_episodes
+from attachment_outcomes.rupture.rules.signal import Signal, unable
 from attachment_outcomes.rupture.series import Flags, Series, Whole, read_series
 
 MIN_SESSIONS = 4  # fewer ratings give neither a spread nor a course; reviews of the methods ask for three to four
-EPISODE_COLUMNS = ["client", "treatment_id", "criterion", "onset", "nadir", "recovered_at", "depth", "length", "outcome"]
+EPISODE_COLUMNS = [
+    "client", "treatment_id", "criterion", "onset", "nadir", "recovered_at", "depth", "length", "duration", "pattern", "outcome",
+]  # fmt: skip
+WHOLE_SERIES, BASELINE, EARLIER = "whole series", "baseline", "earlier sessions"
+USES = (WHOLE_SERIES, BASELINE, EARLIER)
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """A rule with its settings and with what counts as repair."""
+    """A rule with its settings and with what counts as repair.
+
+    ``reads`` names the columns of the sessions table that it judges, the first as the series' values and the others as its
+    channels; the alliance rating where it names none. ``uses`` says what a session is judged by: sessions that are yet to
+    come too (``whole series``), the first ones (``baseline``), or ``earlier sessions`` only.
+    """
 
     name: str
     rule: Callable[..., Signal]
@@ -33,6 +42,8 @@ class Criterion:
     late_repair: bool = False
     min_sessions: int = MIN_SESSIONS
     verified: bool = False
+    reads: tuple[str, ...] = ()
+    uses: str = WHOLE_SERIES
 
 
 @dataclass(frozen=True)
@@ -48,6 +59,12 @@ class Detection:
     assessable: Flags
     signal: Signal
     episodes: Episodes
+
+    def unable(self, lowest: float) -> Flags:
+        """Return which of all series, (g,), are assessable and cannot show a rupture, since their limit lies below the scale."""
+        flags = np.zeros(len(self.assessable), dtype=bool)
+        flags[self.kept] = unable(self.series, self.signal, lowest)
+        return flags
 
 
 def detect_ruptures(
@@ -68,8 +85,8 @@ def detect_ruptures(
     score : str
         Column of the session rating, score points, higher = better alliance. Sessions without a rating are left out.
     criteria : str, list of str or dict
-        ``"all"`` presets of ``config/criteria``, the name of one, several names, or presets by name as in those files
-        (``rule``, ``settings`` and ``episode``).
+        ``"all"`` presets of ``config/criteria`` whose columns are there, the name of one, several names, or presets by name
+        as in those files (``rule``, ``settings``, ``episode`` and ``reads``).
     window, min_sessions : int, optional
         Replace the presets' own: rated sessions after the onset within which a return counts as repair; fewest rated
         sessions that make a client assessable.
@@ -87,8 +104,11 @@ def detect_ruptures(
         nadir           session number of the lowest score
         recovered_at    session number of the return to the pre-rupture level; missing if there was none. Where it is
                         present and the outcome is unrepaired, the return came after the window
-        depth           level it fell from minus the lowest score, score points, positive
-        length          sessions from the onset to the return (or to the end of the series), by session number
+        depth           level it fell from minus the lowest score, score points, positive; of a report, its severity
+        length          sessions from the onset to the return (or to the end of the series), by session number; 0 for a
+                        report that was resolved in its own session
+        duration        rated sessions inside the episode
+        pattern         how the scores go down and come back: one of :data:`.episodes.PATTERNS`
         outcome         repaired, unrepaired, or censored: the series ended before anybody could know
         ==============  ===========================================================================================
 
@@ -105,9 +125,27 @@ def detect_ruptures(
     >>> detect_ruptures(ratings, score="wai", criteria="within_person_drop")[["onset", "recovered_at", "outcome"]].values.tolist()
     [[4, 5, 'repaired']]
     """
-    series = read_series(sessions, score=score)
     chosen = as_criteria(criteria, window=window, min_sessions=min_sessions)
-    return episodes_frame([detect(series, criterion) for criterion in chosen])
+    if isinstance(criteria, str) and criteria == "all":
+        chosen = [c for c in chosen if set(c.reads) <= set(sessions.columns)]
+    series: dict[tuple[str, ...], Series] = {}
+    for criterion in chosen:
+        if criterion.reads not in series:
+            series[criterion.reads] = series_for(criterion, sessions, score=score)
+    return episodes_frame([detect(series[criterion.reads], criterion) for criterion in chosen])
+
+
+def series_for(criterion: Criterion, sessions: pd.DataFrame, *, score: str, scale: tuple[float, float] | None = None) -> Series:
+    """Return the series that a criterion judges: the columns it ``reads``, or the alliance rating ``score`` on its ``scale``.
+
+    Raises
+    ------
+    DataError
+        If a column is absent or not usable; see :func:`attachment_outcomes.rupture.read_series`.
+    """
+    if not criterion.reads:
+        return read_series(sessions, score=score, scale=scale)
+    return read_series(sessions, score=criterion.reads[0], channels=criterion.reads[1:], report=True)
 
 
 def as_criteria(
@@ -148,15 +186,17 @@ def _criterion(name: str, preset: Mapping[str, Any], episode: Mapping[str, Any])
             if key not in allowed:
                 what_wrong = f"unknown key {key!r}; allowed: {', '.join(allowed)}.{did_you_mean(key, allowed)}"
                 raise ConfigError(problem(f"criterion {name}, {what}", what_wrong))
+    reads, uses = tuple(preset.get("reads", ())), str(preset.get("uses", WHOLE_SERIES))
+    if uses not in USES:
+        what = f"found {uses!r}; allowed: {', '.join(USES)}.{did_you_mean(uses, USES)}"
+        raise ConfigError(problem(f"criterion {name}, key uses", what))
     title, verified = str(preset.get("title", name)), bool(preset.get("verified"))
-    return Criterion(name, rule, title=title, settings=settings, verified=verified, **episode)
+    return Criterion(name, rule, title=title, settings=settings, verified=verified, reads=reads, uses=uses, **episode)
 
 
 def detect(series: Series, criterion: Criterion) -> Detection:
     """Apply one criterion to all series that are long enough for it."""
-    long_enough = series.lengths >= criterion.min_sessions
-    chosen = series.select(long_enough)
-    kept = np.flatnonzero(long_enough)
+    chosen, kept = series.at_least(criterion.min_sessions)
     signal = criterion.rule(chosen, **criterion.settings)
     episodes = find_episodes(chosen, signal, window=criterion.window, late_repair=criterion.late_repair)
     assessable = np.zeros(len(series.lengths), dtype=bool)
@@ -171,16 +211,16 @@ def episodes_frame(detections: Iterable[Detection]) -> pd.DataFrame:
         parts = [pd.DataFrame(columns=[*EPISODE_COLUMNS, "_series", "_criterion"])]
     frame = pd.concat(parts, ignore_index=True)
     frame = frame.sort_values(["_series", "_criterion"], kind="stable", ignore_index=True)[EPISODE_COLUMNS]
-    words, whole = ["client", "treatment_id", "criterion", "outcome"], ["onset", "nadir", "recovered_at", "length"]
+    words = ["client", "treatment_id", "criterion", "pattern", "outcome"]
+    whole = ["onset", "nadir", "recovered_at", "length", "duration"]
     return frame.astype({**dict.fromkeys(words, "str"), **dict.fromkeys(whole, "Int64"), "depth": "float64"})
 
 
 def _episodes_part(position: int, found: Detection) -> pd.DataFrame:
     series, episodes = found.series, found.episodes
     sessions = np.append(series.sessions, 0)  # the end of the last series lies one past the rows
-    last_row = series.starts[1:][episodes.group] - 1
     clients = series.clients.iloc[episodes.group].reset_index(drop=True)
-    onset, back = sessions[episodes.onset], sessions[episodes.end]
+    onset, back = sessions[episodes.onset], sessions[episodes.back]
     return pd.DataFrame(
         {
             "client": clients["client"],
@@ -190,7 +230,9 @@ def _episodes_part(position: int, found: Detection) -> pd.DataFrame:
             "nadir": sessions[episodes.nadir],
             "recovered_at": pd.arrays.IntegerArray(back, ~episodes.returned),
             "depth": episodes.depth,
-            "length": np.where(episodes.returned, back - onset, sessions[last_row] - onset + 1),
+            "length": np.where(episodes.returned, back - onset, sessions[episodes.end - 1] - onset + 1),
+            "duration": episodes.duration,
+            "pattern": pd.Series(np.array(PATTERNS)[episodes.pattern], index=clients.index, dtype="str"),
             "outcome": pd.Series(np.array(OUTCOMES)[episodes.outcome], index=clients.index, dtype="str"),
             "_series": found.kept[episodes.group],
             "_criterion": position,

@@ -13,6 +13,7 @@ nadir       session of the lowest score of the episode (the first of several)
 repaired    back at the target within ``window`` rated sessions after the onset
 unrepaired  not so, though at least ``window`` rated sessions followed the onset
 censored    not seen to be repaired, and fewer than ``window`` rated sessions followed: nobody knows how it ended
+pattern     how the scores go down and come back, see ``PATTERNS``
 """
 
 from __future__ import annotations
@@ -22,12 +23,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from attachment_outcomes.errors import ConfigError, problem
-from attachment_outcomes.rupture.rules import Signal
+from attachment_outcomes.rupture.rules.signal import Signal
 from attachment_outcomes.rupture.series import Flags, Numbers, Series, Whole
 
 REPAIRED, UNREPAIRED, CENSORED = "repaired", "unrepaired", "censored"
 OUTCOMES = (REPAIRED, UNREPAIRED, CENSORED)
 WINDOW = 3  # rated sessions; a convention of this project (Stiles et al. 2004 are recalled, unchecked, to use about three)
+PATTERNS = (
+    "V",  # down in one step, back in one step
+    "stepwise fall",  # down in several steps, back in one
+    "stepwise return",  # down in one step, back in several
+    "stepwise fall and return",
+    "plateau",  # down in one step, some sessions at the lowest score, back in one step
+    "irregular",  # rises on the way down, or falls on the way back
+    "open",  # no return was seen
+    "same session",  # a report that names the session resolved too
+    "later session",  # a report resolved in a later session
+)
 
 
 @dataclass(frozen=True)
@@ -38,27 +50,39 @@ class Episodes:
     ----------
     group : int array
         Index of the series.
-    onset, nadir, end : int arrays
-        Rows; ``end`` is the row of the return to the target, or one past the series' last row.
+    onset, nadir : int arrays
+        Rows.
+    end : int array
+        One past the last row inside the episode: the row of the return, or one past the series' last row, or, of ruptures
+        that end with the window, one past that.
+    back : int array
+        Row of the return, wherever ``returned``; that of the onset for a report resolved in its own session.
     returned : bool array
         The target was reached, however late.
     depth : float array
         Level the score fell from minus the lowest score, score points, positive.
-    outcome : int array
-        Index in ``OUTCOMES``.
+    outcome, pattern : int arrays
+        Indices in ``OUTCOMES`` and ``PATTERNS``.
     """
 
     group: Whole
     onset: Whole
     nadir: Whole
     end: Whole
+    back: Whole
     returned: Flags
     depth: Numbers
     outcome: Whole
+    pattern: Whole
 
     def rows(self) -> tuple[Whole, Whole]:
         """Return the rows inside any episode (before its return), and the index of the episode each belongs to."""
         return _expand(self.onset, self.end)
+
+    @property
+    def duration(self) -> Whole:
+        """Rated sessions inside each episode; a return is outside, unless it was in the session of the onset."""
+        return self.end - self.onset
 
 
 def find_episodes(series: Series, signal: Signal, *, window: int = WINDOW, late_repair: bool = False) -> Episodes:
@@ -83,27 +107,79 @@ def find_episodes(series: Series, signal: Signal, *, window: int = WINDOW, late_
     """
     if window < 1:
         raise ConfigError(problem("rupture criterion, setting window", f"found {window}; allowed: 1 session or more."))
-    begins = signal.begins & signal.assessable[series.group]
-    candidates = np.flatnonzero(begins)
-    last = series.starts[1:][series.group[candidates]]  # one past the last row of the candidate's series
-    back = _first_return(signal.position, signal.target, candidates, last)
-    chosen = _without_overlap(candidates, back, series.group)
-    onset, end, last = candidates[chosen], back[chosen], last[chosen]
+    candidates = np.flatnonzero(signal.begins)
+    group = np.searchsorted(series.starts, candidates, side="right") - 1
+    known = signal.assessable[group]
+    candidates, group = candidates[known], group[known]
+    last = series.starts[1:][group]  # one past the last row of the candidate's series
+    if signal.returns is None:
+        back = _first_return(signal.position, signal.target, candidates, last)
+    else:
+        back = np.minimum(_next_flag(signal.returns, candidates + (not signal.same_session)), last)
+    end = np.maximum(back, candidates + 1)
+    if not signal.lasts:
+        over = back > candidates + window
+        back = np.where(over, last, back)
+        end = np.where(over, np.minimum(candidates + window + 1, last), end)
+    chosen = _without_overlap(candidates, end, group)
+    group, onset, back, end, last = group[chosen], candidates[chosen], back[chosen], end[chosen], last[chosen]
 
-    returned = end < last
-    followed = last - 1 - onset
-    repaired = returned & ((end - onset <= window) | late_repair)
-    outcome = np.where(repaired, 0, np.where(followed >= window, 1, 2))
+    returned = back < last
+    repaired = returned & ((back - onset <= window) | late_repair)
+    outcome = np.where(repaired, 0, np.where(last - 1 - onset >= window, 1, 2))
+    nadir, lowest = _lowest(signal.position, onset, end)
+    pattern = _patterns(series, signal, onset, nadir, back, returned)
+    return Episodes(group, onset, nadir, end, back, returned, signal.level[onset] - lowest, outcome, pattern)
+
+
+def _lowest(position: Numbers, onset: Whole, end: Whole) -> tuple[Whole, Numbers]:
+    """Return the row of each episode's lowest score (the first of several), and that score."""
+    if not onset.size:
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
     rows, episode = _expand(onset, end)
-    lowest = signal.position[rows]
-    depth, nadir = np.zeros(0), np.zeros(0, dtype=np.int64)
-    if onset.size:
-        first = np.searchsorted(episode, np.arange(len(onset)))
-        minimum = np.minimum.reduceat(lowest, first)
-        at_minimum = np.flatnonzero(lowest == minimum[episode])
-        nadir = rows[at_minimum[np.searchsorted(episode[at_minimum], np.arange(len(onset)))]]
-        depth = signal.level[onset] - minimum
-    return Episodes(series.group[onset], onset, nadir, end, returned, depth, outcome)
+    scores = position[rows]
+    first = np.searchsorted(episode, np.arange(len(onset)))
+    lowest = np.minimum.reduceat(scores, first)
+    at = np.flatnonzero(scores == lowest[episode])
+    return rows[at[np.searchsorted(episode[at], np.arange(len(onset)))]], lowest
+
+
+def _patterns(series: Series, signal: Signal, onset: Whole, nadir: Whole, back: Whole, returned: Flags) -> Whole:
+    """Return the pattern of each episode, an index in ``PATTERNS``; the way down is followed from where the decline began."""
+    words = {name: i for i, name in enumerate(PATTERNS)}
+    if signal.returns is not None:
+        later = np.where(back == onset, words["same session"], words["later session"])
+        return np.where(returned, later, words["open"])
+    start = _decline_start(signal.position, series.adjacent(), onset)
+    rows, episode = _expand(start + 1, np.where(returned, back, onset) + 1)
+    step = signal.position[rows] - signal.position[rows - 1]
+    down = rows <= nadir[episode]
+
+    def steps(flags: Flags) -> Whole:
+        return np.bincount(episode[flags], minlength=len(onset))
+
+    falls, returns = steps(down & (step < 0)), steps(~down & (step > 0))
+    astray = steps(down & (step > 0)) + steps(~down & (step < 0))
+    kinds = [
+        (~returned, "open"),
+        (astray > 0, "irregular"),
+        ((falls > 1) & (returns > 1), "stepwise fall and return"),
+        (falls > 1, "stepwise fall"),
+        (returns > 1, "stepwise return"),
+        (back - nadir > 1, "plateau"),
+    ]
+    return np.select([flags for flags, _ in kinds], [words[name] for _, name in kinds], words["V"])
+
+
+def _decline_start(position: Numbers, adjacent: Flags, onset: Whole) -> Whole:
+    """Return the row from which the score has fallen without a break up to each onset; all onsets step back together."""
+    start = onset.copy()
+    active = np.arange(len(onset))
+    while active.size:
+        at = start[active]
+        active = active[adjacent[at] & (position[at] < position[at - 1])]
+        start[active] -= 1
+    return start
 
 
 def _first_return(position: Numbers, target: Numbers, candidates: Whole, last: Whole) -> Whole:
@@ -114,30 +190,36 @@ def _first_return(position: Numbers, target: Numbers, candidates: Whole, last: W
     back = last.copy()
     active = np.arange(len(candidates))
     row = candidates + 1
+    wanted = target[candidates]
     while active.size:
         active = active[row[active] < last[active]]
         at = row[active]
-        reached = position[at] >= target[candidates[active]]
+        reached = position[at] >= wanted[active]
         back[active[reached]] = at[reached]
         active = active[~reached]
         row[active] += 1
     return back
 
 
-def _without_overlap(candidates: Whole, back: Whole, group: Whole) -> Whole:
+def _next_flag(flags: Flags, rows: Whole) -> Whole:
+    """Return the first flagged row at or after each row, or one past the rows."""
+    flagged = np.append(np.flatnonzero(flags), len(flags))
+    return flagged[np.searchsorted(flagged, rows)]
+
+
+def _without_overlap(candidates: Whole, end: Whole, group: Whole) -> Whole:
     """Return the candidates that begin outside an earlier episode; the others are part of it."""
     if not candidates.size:
         return np.zeros(0, dtype=np.int64)
-    series = group[candidates]
-    current = np.flatnonzero(np.diff(series, prepend=-1))  # the first candidate of each series
-    following = np.searchsorted(candidates, back)  # the first candidate at or after the return
+    current = np.flatnonzero(np.diff(group, prepend=-1))  # the first candidate of each series
+    following = np.searchsorted(candidates, end)  # the first candidate at or after the end
     chosen = []
     while current.size:
         chosen.append(current)
         after = following[current]
         inside = after < len(candidates)
         current, after = current[inside], after[inside]
-        current = after[series[after] == series[current]]
+        current = after[group[after] == group[current]]
     return np.sort(np.concatenate(chosen))
 
 
