@@ -22,7 +22,7 @@ from jsonschema.exceptions import ValidationError
 from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 
 ROOT_VARIABLE = "ATTACHMENT_OUTCOMES_ROOT"
-SCHEMAS = ("config", "study", "instrument", "criterion", "claims")
+SCHEMAS = ("config", "study", "instrument", "criterion", "claims", "published")
 LONGEST_SHOWN = 80  # characters of a wrong value that a message repeats
 KINDS = {
     "object": "a mapping",
@@ -276,10 +276,20 @@ def load_criteria(kind: str) -> dict[str, dict[str, Any]]:
     return {c["name"]: c for c in found if c["kind"] == kind}
 
 
+def load_coding_system(name: str) -> dict[str, Any]:
+    """Return one coding system of observers, ``config/observer/<name>.yaml``. Do not change what is returned."""
+    return _kept(project_root() / "config" / "observer" / f"{name}.yaml", "observer")
+
+
 def load_claims() -> list[dict[str, Any]]:
     """Return the claims of ``config/claims.yaml``, in order."""
     claims: list[dict[str, Any]] = _load(project_root() / "config" / "claims.yaml", "claims")["claims"]
     return claims
+
+
+def load_published(name: str) -> dict[str, Any]:
+    """Return published results, ``config/published/<name>.yaml``. Do not change what is returned."""
+    return _kept(project_root() / "config" / "published" / f"{name}.yaml", "published")
 
 
 def data_folder(study: Mapping[str, Any], data_dir: str | Path) -> Path:

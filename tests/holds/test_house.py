@@ -71,6 +71,10 @@ def test_every_configuration_file_is_valid(root: Path) -> None:
         config.load_study(path.stem)
     assert config.load_instruments()
     assert config.load_claims()
+    for path in sorted((root / "config" / "observer").glob("*.yaml")):
+        config.load_coding_system(path.stem)
+    for path in sorted((root / "config" / "published").glob("*.yaml")):
+        assert config.load_published(path.stem)["results"]
     for kind in ("rupture", "change"):
         for criterion in config.load_criteria(kind).values():
             assert callable(resolve(criterion["rule"]))
@@ -80,7 +84,7 @@ def test_every_configuration_file_has_a_kind(root: Path) -> None:
     known = {"config.yaml", "claims.yaml", "README.md"}
     for path in (root / "config").rglob("*"):
         if path.is_file():
-            assert path.name in known or path.parent.name in ("studies", "instruments", "criteria"), path
+            assert path.name in known or path.parent.name in ("studies", "instruments", "criteria", "published", "observer"), path
             assert path.suffix in (".yaml", ".md")
 
 
