@@ -1,4 +1,4 @@
-"""Measure time and memory: ``python3 run.py bench [pipeline] [models] [change]``, all if none is named.
+"""Measure time and memory: ``python3 run.py bench [pipeline] [models] [change] [ruptures]``, all if none is named.
 
 pipeline  whole runs of the workflow, into validation/bench.json. Everything runs in a temporary copy of the project with the Python
           of this process, so results at hand stay as they are. ``seconds`` are wall-clock, and depend on what else the machine
@@ -9,6 +9,8 @@ models    fits of mixed models beside lme4, statsmodels and packages of the Pyth
           validation/bench/models.{json,svg,png} and docs/methods/speed.md. Every run is a process of its own, in alternation. What
           is done is kept in results/bench/, and ``--resume`` goes on from there.
 change    categories, slopes and bootstraps of many people, each in a process of its own, into validation/bench/change.json.
+ruptures  every rupture criterion on up to ten million sessions, each number of sessions in a process of its own, into
+          validation/bench/ruptures.json and docs/methods/speed.md.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ from attachment_outcomes.fingerprint import fingerprint
 from attachment_outcomes.present.drawing import DPI, svg_text
 from attachment_outcomes.present.style import look
 from attachment_outcomes.present.validation.bench import draw
+from attachment_outcomes.present.validation.bench_ruptures import table, with_table
 from attachment_outcomes.present.validation.bench_tables import with_tables
+from attachment_outcomes.simulate.bench import ruptures as rupture_bench
 from attachment_outcomes.simulate.bench.change import TASKS, met
 from attachment_outcomes.simulate.bench.data import columns
 from attachment_outcomes.simulate.bench.measure import LOOK_SECONDS, machine, measured
@@ -161,6 +165,31 @@ def change(root: Path) -> None:
         sys.stdout.write(f"{task.title}: {values} {'met' if goal['met'] else 'NOT MET'}\n")
     versions = {name: metadata.version(name) for name in VERSIONS}
     write_json({"machine": machine(), "packages": versions, "measured": found}, root / "validation" / "bench" / "change.json")
+
+
+# ---- ruptures
+
+
+def ruptures(root: Path) -> None:
+    """Measure every criterion on each number of sessions, each in a process of its own."""
+    found = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
+        for size in rupture_bench.SIZES:
+            out = Path(temporary) / "found.json"
+            call = (
+                "from pathlib import Path; from attachment_outcomes.files import write_json; "
+                f"from attachment_outcomes.simulate.bench.ruptures import run; write_json(run({size}), Path({str(out)!r}))"
+            )
+            took = measured([sys.executable, "-c", call], root)
+            found.append({**read_json(out), "process_seconds": took["seconds"], **{k: took[k] for k in ("cpu_seconds", "peak_mb")}})
+    record = {
+        "machine": machine(), "packages": {name: metadata.version(name) for name in VERSIONS}, "measured": found,
+        "goals": rupture_bench.goals(found),
+    }  # fmt: skip
+    write_json(record, root / "validation" / "bench" / "ruptures.json")
+    page = root / "docs" / "methods" / "speed.md"
+    write_text(with_table(page.read_text(encoding="utf-8"), record), page)
+    sys.stdout.write(f"{table(record)}\n")
 
 
 # ---- models
@@ -373,7 +402,7 @@ def models(root: Path, options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Measure what is named; return the exit code."""
     parser = argparse.ArgumentParser(prog="python3 run.py bench", description="Measure time and memory.")
-    parser.add_argument("parts", nargs="*", metavar="pipeline|models|change", help="what to measure; all if not given")
+    parser.add_argument("parts", nargs="*", metavar="pipeline|models|change|ruptures", help="what to measure; all if not given")
     parser.add_argument("--rows", type=int, default=ROWS, help="pipeline: rows of the sessions file")
     parser.add_argument("--data", type=Path, default=os.environ.get("ATTACHMENT_OUTCOMES_DATA"), help="pipeline: public data sets")
     parser.add_argument("--peers", metavar="PYTHON", help=f"models: a Python that has {', '.join(PEERS)}")
@@ -389,6 +418,7 @@ def main(arguments: Sequence[str]) -> int:
         "pipeline": lambda: pipeline(root, Path(options.data).expanduser().resolve() if options.data else None, options.rows),
         "models": lambda: models(root, options),
         "change": lambda: change(root),
+        "ruptures": lambda: ruptures(root),
     }
     for part in options.parts:
         if part not in todo:

@@ -1,4 +1,4 @@
-"""The timings of mixed models, their figure and the page about them say the same."""
+"""The timings of mixed models and of ruptures, their figure and the page about them say the same."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from attachment_outcomes.config import load_criteria
 from attachment_outcomes.present.drawing import svg_text
 from attachment_outcomes.present.validation.bench import draw
+from attachment_outcomes.present.validation.bench_ruptures import with_table
 from attachment_outcomes.present.validation.bench_tables import BEGIN, END, with_tables
+from attachment_outcomes.simulate.bench import ruptures as rupture_bench
 from attachment_outcomes.simulate.bench.change import TASKS, met
 from attachment_outcomes.simulate.bench.goals import goals
 from attachment_outcomes.simulate.bench.models import OURS, rows
@@ -65,3 +68,14 @@ def test_the_tasks_of_change_were_measured_and_the_goals_follow_from_it(root: Pa
         told = record[name]
         assert (told["goal_seconds"], told["goal_mb"]) == (task.seconds, task.megabytes)
         assert told["met"] == met(task, told["seconds"], told["peak_mb"])
+
+
+def test_the_page_has_the_numbers_of_ruptures_and_the_goals_follow_from_them(root: Path) -> None:
+    repair = "run `python3 run.py bench ruptures`"
+    record = json.loads((root / "validation" / "bench" / "ruptures.json").read_text(encoding="utf-8"))
+    assert [m["sessions"] for m in record["measured"]] == list(rupture_bench.SIZES), repair
+    for measured in record["measured"]:
+        assert measured["criteria"].keys() == load_criteria("rupture").keys(), repair
+    assert rupture_bench.goals(record["measured"]) == record["goals"], repair
+    page = (root / "docs" / "methods" / "speed.md").read_text(encoding="utf-8")
+    assert with_table(page, record) == page, repair
