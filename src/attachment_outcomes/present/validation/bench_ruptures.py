@@ -41,7 +41,7 @@ def table(record: Mapping[str, Any]) -> str:
     ]
     goals = [
         f"| {name} | {goal['measured']:g} | {goal['at_most']:g} | {'met' if goal['met'] else 'not met'} |"
-        for name, goal in record["goals"].items()
+        for name, goal in sorted(record["goals"].items())
     ]
     return "\n".join(
         [
