@@ -76,7 +76,8 @@ def read_codes(content: Mapping[str, Any]) -> CodingSystem:
             low, high = map(float, content["significance"])
             codes[name + SUFFIX] = Code(name + SUFFIX, SIGNIFICANCE, low, high, given["title"], family, channels)
     for name, given in content["ratings"].items():
-        codes[name] = Code(name, RATING, *map(float, given["range"]), given["title"])
+        low, high = map(float, given["range"])
+        codes[name] = Code(name, RATING, low, high, given["title"])
     for number in content.get("published", ()):
         if number["about"] not in content["ratings"]:
             known = list(content["ratings"])
