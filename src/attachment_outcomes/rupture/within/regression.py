@@ -1,0 +1,250 @@
+r"""Slopes within clients: fixed effects, and instruments where the session's own score is among the predictors.
+
+.. math:: y_{i,t+1} = \rho\, y_{it} + x_{it}'\beta + w_{it}'\gamma + \alpha_i + e_{i,t+1}
+
+Vocabulary
+----------
+predetermined       a predictor that later errors do not touch though earlier ones may: today's alliance may answer last week's
+                    symptoms
+within deviation    a value minus the mean of the unit's rows
+forward deviation   a value minus the mean of the unit's later rows, scaled so that independent errors stay independent
+backward deviation  a value minus the mean of the unit's earlier rows, 0 in the first
+Nickell bias        least squares within clients give :math:`\rho` a bias of about :math:`-(1+\rho)/T`, since the lagged score's
+                    deviation from the mean holds the very errors it is to predict
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+from attachment_outcomes.errors import StatisticsError, problem
+from attachment_outcomes.rupture.series import Numbers, Whole
+
+PLACE = "slopes within clients"
+# Of Cragg and Donald's statistic F: about 1/F of the bias of least squares remains (Staiger & Stock 1997; Stock & Yogo 2005).
+WEAK, TOO_WEAK = 10.0, 4.0
+ALIKE = 1e-10  # of the largest eigenvalue of the scaled cross products: columns below determine one another
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slopes:
+    """Coefficients with their cluster-robust covariance; ``strength`` is Cragg and Donald's statistic (NaN without instruments).
+
+    ``residual`` (n,) is the outcome minus the predictors' part, with the unit's own level still in it.
+    """
+
+    beta: Numbers
+    covariance: Numbers
+    n: int
+    n_clusters: int
+    residual: Numbers
+    strength: float = math.nan
+
+    @property
+    def warning(self) -> str:
+        """What limits the instruments, in words; empty if nothing does."""
+        if not self.strength < WEAK:
+            return ""
+        return (
+            f"weak instruments (Cragg-Donald {self.strength:.1f}): up to about {1 / self.strength:.0%} of Nickell bias may remain"
+        )
+
+    def combination(self, weights: Numbers, ci_level: float) -> tuple[float, float, float, float, float]:
+        """Return estimate, standard error, limits and p value of a weighted sum, by t on G - 1 degrees of freedom."""
+        estimate, error = float(weights @ self.beta), float(np.sqrt(weights @ self.covariance @ weights))
+        df = self.n_clusters - 1
+        half = float(student.ppf(0.5 + ci_level / 2, df)) * error
+        p = 2 * float(student.sf(abs(estimate) / error, df)) if error > 0 else math.nan
+        return estimate, error, estimate - half, estimate + half, p
+
+    def slope(self, column: int, ci_level: float) -> tuple[float, float, float, float, float]:
+        """Return estimate, standard error, limits and p value of one coefficient."""
+        return self.combination(np.eye(len(self.beta))[column], ci_level)
+
+
+def fixed_effects(outcome: Numbers, predictors: Numbers, *, unit: Whole, cluster: Whole) -> Slopes:
+    r"""Least squares of deviations from the unit's means, :math:`(y - \bar y_i)` on :math:`(x - \bar x_i)`.
+
+    Parameters
+    ----------
+    outcome : (n,)
+        Score points; rows sorted by unit.
+    predictors : (n, p)
+        Predictors; what never varies within a unit drops out and is refused.
+    unit, cluster : (n,) int
+        Unit of each row, and what counts as independent.
+
+    Returns
+    -------
+    Slopes
+        Points of the outcome per point of a predictor; CR1 covariance,
+        :math:`\frac{G}{G-1}\frac{n-1}{n-k}`, k with the units' levels not counted where they lie within clusters.
+
+    Raises
+    ------
+    StatisticsError
+        If there are fewer than two clusters or the predictors determine one another within units.
+
+    References
+    ----------
+    Cameron, A. C., & Miller, D. L. (2015). J. Human Resources, 50, 317-372.
+    """
+    y, x = within(outcome, unit), within(predictors, unit)
+    beta, covariance, clusters, _ = _two_stage(y, x, x, cluster, len(x.T))
+    return Slopes(beta=beta, covariance=covariance, n=len(y), n_clusters=clusters, residual=outcome - predictors @ beta)
+
+
+def orthogonal_instruments(
+    outcome: Numbers, predetermined: Numbers, exogenous: Numbers, *, unit: Whole, cluster: Whole, session: Whole
+) -> Slopes:
+    r"""Slopes without Nickell bias: forward deviations, with what was known before as instruments.
+
+    The unit's level goes by forward orthogonal deviations of outcome and predictors,
+    :math:`\sqrt{m/(m+1)}\,(y_t - \bar y_{>t})` with m later rows. Every predetermined predictor is instrumented by its own
+    value of that session (minus the average of that session number) and by its backward deviation
+    :math:`x_t - \bar x_{<t}`; both were there before the errors that the forward deviation holds.
+    Two-stage least squares.
+
+    Parameters
+    ----------
+    outcome : (n,)
+        Next session's score, score points; rows sorted by unit and session.
+    predetermined : (n, p)
+        Predictors that later errors do not touch, among them the session's own score of the outcome.
+    exogenous : (n, q)
+        Predictors that no error touches, e.g. time.
+    unit, cluster, session : (n,) int
+        Unit of each row, what counts as independent, session number.
+
+    Returns
+    -------
+    Slopes
+        Predetermined predictors first. CR1 covariance by cluster, t on G - 1 degrees of freedom.
+
+    Raises
+    ------
+    StatisticsError
+        If fewer than two clusters, columns that determine one another, or instruments too weak (Cragg-Donald below 4).
+
+    Notes
+    -----
+    Errors must not be correlated from session to session given the unit's level: see :func:`.serial.residual_autocorrelation`.
+    Random error of measurement in the session's own score breaks that.
+
+    References
+    ----------
+    Nickell, S. (1981). Econometrica, 49, 1417-1426. Arellano, M., & Bover, O. (1995). J. Econometrics, 68, 29-51. Hayakawa, K.
+    (2009). Econometric Theory, 25, 1157-1179. Cragg, J. G., & Donald, S. G. (1993). Econometric Theory, 9, 222-240.
+    """
+    later = _rows_after(unit)
+    keep = later > 0
+    y, x, w = (forward(v, unit)[keep] for v in (outcome, predetermined, exogenous))
+    level = predetermined - _means(predetermined, np.unique(session, return_inverse=True)[1])
+    z = np.column_stack([backward(predetermined, unit)[keep], level[keep], w])
+    columns = np.column_stack([x, w])
+    beta, covariance, clusters, strength = _two_stage(y, columns, z, cluster[keep], len(x.T))
+    if strength < TOO_WEAK:
+        what = f"earlier sessions say too little about later changes (Cragg-Donald {strength:.1f}, at least {TOO_WEAK:.0f})."
+        raise StatisticsError(problem(PLACE, what, hint="more clients or longer series."))
+    residual = outcome - np.column_stack([predetermined, exogenous]) @ beta
+    return Slopes(beta=beta, covariance=covariance, n=len(y), n_clusters=clusters, residual=residual, strength=strength)
+
+
+def within(values: Numbers, unit: Whole) -> Numbers:
+    """Return deviations from the mean of the unit's rows."""
+    return np.asarray(values - _means(values, unit))
+
+
+def forward(values: Numbers, unit: Whole) -> Numbers:
+    """Return forward orthogonal deviations; 0 in a unit's last row, which has none. Rows sorted by unit and session."""
+    centred = within(values, unit)  # keeps the digits of the sums below
+    later = _shaped(_rows_after(unit).astype(float), centred)
+    # Deviations sum to 0 in a unit, so the sum of the later ones is minus the sum up to here.
+    mean_later = -_running(centred, unit) / np.maximum(later, 1)
+    return np.asarray(np.where(later > 0, np.sqrt(later / (later + 1)) * (centred - mean_later), 0.0))
+
+
+def backward(values: Numbers, unit: Whole) -> Numbers:
+    """Return deviations from the mean of the unit's earlier rows; 0 in its first."""
+    centred = within(values, unit)
+    earlier = _shaped(_rows_before(unit).astype(float), centred)
+    mean_earlier = (_running(centred, unit) - centred) / np.maximum(earlier, 1)
+    return np.asarray(np.where(earlier > 0, centred - mean_earlier, 0.0))
+
+
+def _two_stage(y: Numbers, x: Numbers, z: Numbers, cluster: Whole, n_instrumented: int) -> tuple[Numbers, Numbers, int, float]:
+    """Return coefficients, CR1 covariance, clusters and Cragg and Donald's statistic (NaN where x are their own instruments)."""
+    codes, sizes = np.unique(cluster, return_inverse=True)
+    clusters = len(codes)
+    n, k = x.shape
+    if clusters < 2 or n <= z.shape[1]:
+        what = f"{n} pairs of sessions of {clusters} clusters for {k} predictors."
+        raise StatisticsError(problem(PLACE, what, hint="more clients, or a smaller model."))
+    _identified(x)
+    _identified(z)
+    own = z is x
+    first = np.eye(k) if own else np.linalg.solve(z.T @ z, z.T @ x)
+    fitted = z @ first
+    bread = np.linalg.inv(fitted.T @ fitted)
+    beta = bread @ (fitted.T @ y)
+    error = y - x @ beta
+    scores = np.stack([np.bincount(sizes, weights=fitted[:, j] * error, minlength=clusters) for j in range(k)], axis=1)
+    factor = clusters / (clusters - 1) * (n - 1) / (n - k)
+    covariance = factor * bread @ (scores.T @ scores) @ bread
+    return beta, covariance, clusters, math.nan if own else _strength(x, z, n_instrumented)
+
+
+def _strength(x: Numbers, z: Numbers, p: int) -> float:
+    """Return Cragg and Donald's statistic of the first p columns, the others standing among the instruments."""
+    w, n_free = x[:, p:], z.shape[1] - (x.shape[1] - p)
+
+    def free(columns: Numbers) -> Numbers:
+        return columns - w @ np.linalg.solve(w.T @ w, w.T @ columns) if w.shape[1] else columns
+
+    free_x, free_z = free(x[:, :p]), free(z[:, :n_free])
+    told = free_z @ np.linalg.solve(free_z.T @ free_z, free_z.T @ free_x)
+    rest = free_x - told
+    spread = rest.T @ rest / (len(x) - z.shape[1])
+    root = np.linalg.inv(np.linalg.cholesky(spread))
+    return float(np.linalg.eigvalsh(root @ (told.T @ told) @ root.T)[0] / free_z.shape[1])
+
+
+def _identified(columns: Numbers) -> None:
+    cross = columns.T @ columns
+    size = np.sqrt(np.diag(cross))
+    if (size <= 0).any() or np.linalg.eigvalsh(cross / np.outer(size, size))[0] < ALIKE:
+        what = "the predictors determine one another within clients, or one does not vary."
+        raise StatisticsError(problem(PLACE, what, hint="is there a rating that never changes?"))
+
+
+def _means(values: Numbers, unit: Whole) -> Numbers:
+    counts = np.maximum(np.bincount(unit), 1)
+    if values.ndim == 1:
+        return np.asarray((np.bincount(unit, weights=values) / counts)[unit])
+    return np.column_stack([(np.bincount(unit, weights=v) / counts)[unit] for v in values.T])
+
+
+def _running(values: Numbers, unit: Whole) -> Numbers:
+    """Return the sums of a unit's rows up to and with each row."""
+    total = np.cumsum(values, axis=0)
+    first = np.flatnonzero(np.diff(unit, prepend=-1))
+    lengths = np.diff(np.append(first, len(unit)))
+    before = total[first] - values[first]
+    return np.asarray(total - np.repeat(before, lengths, axis=0))
+
+
+def _rows_before(unit: Whole) -> Whole:
+    first = np.flatnonzero(np.diff(unit, prepend=-1))
+    return np.arange(len(unit)) - np.repeat(first, np.diff(np.append(first, len(unit))))
+
+
+def _rows_after(unit: Whole) -> Whole:
+    return np.bincount(unit)[unit] - 1 - _rows_before(unit) if len(unit) else np.zeros(0, dtype=np.int64)
+
+
+def _shaped(column: Numbers, like: Numbers) -> Numbers:
+    return column if like.ndim == 1 else column[:, None]
