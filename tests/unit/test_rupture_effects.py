@@ -52,7 +52,7 @@ def test_every_row_is_filled_in_and_says_it_is_an_association():
         assert "association, not effect" in row.note
         assert "immortal time" in row.note
         assert "none 30, repaired 30, unrepaired 30" in row.note
-        assert "fewer than 10 therapists" in row.note
+        assert "fewer than 5 therapists" in row.note
 
 
 def test_small_groups_are_not_compared_and_the_sizes_are_named():
@@ -81,13 +81,13 @@ def test_clients_without_a_therapist_are_clusters_of_their_own():
     data.loc[:5, "therapist_id"] = None
     row = repair_effect(data, outcome="core10.total")[0]
     assert row.n_clusters == 12 + 6
-    assert "CR1" in row.method
+    assert "CR2" in row.method
 
 
 def test_few_therapists_give_hc3_and_say_so():
     row = repair_effect(cohort(np.random.default_rng(6), therapists=4), outcome="core10.total")[0]
     assert row.method == "OLS, HC3"
-    assert "fewer than 10 therapists known: intervals not clustered" in row.note
+    assert "fewer than 5 therapists known: intervals not clustered" in row.note
 
 
 def test_covariates_can_be_left_out_and_constant_ones_are():

@@ -4,23 +4,27 @@ Vocabulary
 ----------
 repair contrast     repaired − unrepaired
 avoidance contrast  none − any rupture, where "any" mixes repaired and unrepaired in their observed proportions
+E-value             how strongly an unmeasured cause would have to go with both group and outcome to explain a contrast away
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from attachment_outcomes.errors import DataError, StatisticsError, did_you_mean, problem
+from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
-from attachment_outcomes.inference.regression import FEW_CLUSTERS, linear_contrasts
+from attachment_outcomes.rupture.effects.comparison import HIGHER, LOWER, MIN_GROUP, Comparison, compare
+from attachment_outcomes.rupture.effects.robust import FEW_DF, Contrast, Fit, contrast, fit
+from attachment_outcomes.rupture.effects.unmeasured import e_value
 from attachment_outcomes.rupture.summary import GROUPS, not_assessable
 
 OUTCOME = "rupture_outcome"
-MIN_GROUP = 10  # per group: with fewer, HC3 and the normality of a group's mean are not to be trusted
-HIGHER, LOWER = "higher is better", "lower is better"
+PAIRS = ("repaired_minus_none", "unrepaired_minus_none", "repaired_minus_unrepaired")
 CAVEATS = (
     "association, not effect: groups were not randomised, and longer treatments have more occasions for a rupture and "
     "for its repair (immortal time)"
@@ -60,8 +64,8 @@ def repair_effect(
         outcome; it is itself decided during treatment, so give ``("pre",)`` to leave it out. A covariate without
         variation is left out.
     cluster : str, optional
-        Column of the therapist. With at least 10 of them among the rows the interval is cluster-robust (CR1, t on
-        G − 1 df); otherwise HC3 (t on n − k df). A client without a therapist counts as a cluster of their own.
+        Column of the therapist. With at least 5 of them among the rows the interval is cluster-robust (CR2, t on
+        Satterthwaite's df); otherwise HC3 (t on n − k df). A client without a therapist counts as a cluster of their own.
     definition : str
         The rupture criterion that made the groups.
     primary : bool
@@ -88,76 +92,127 @@ def repair_effect(
     Notes
     -----
     The contrasts describe an association. Whoever stays longer has more chances to rupture and to repair (immortal
-    time); adjusting for the number of sessions mends that in part only.
+    time); adjusting for the number of sessions mends that in part only, see ``landmark_contrasts``.
 
     References
     ----------
     Eubanks, C. F., Muran, J. C., & Safran, J. D. (2018). Alliance rupture repair: a meta-analysis. Psychotherapy, 55(4),
     508-519. McLaughlin, A. A., et al. (2014). J. Consulting and Clinical Psychology, 82(1), 112-121.
     """
-    rows, left_out = _complete(clients, post, adjust)
-    sizes = rows["group"].value_counts().reindex(GROUPS, fill_value=0)
-    sizes_text = ", ".join(f"{group} {n}" for group, n in sizes.items())
-    if sizes.min() < min_group:
-        reason = f"groups too small for a comparison ({sizes_text}; at least {min_group} in each)"
-        return [not_assessable(definition, outcome=outcome, reason=reason, analysis=OUTCOME)]
-
-    covariates = [c for c in adjust if np.ptp(rows[c]) > 0]
-    terms = [*covariates, "repaired", "unrepaired"]
-    clustered = cluster is not None and cluster in rows and rows[cluster].nunique() >= FEW_CLUSTERS
-    if clustered:
-        alone = rows[cluster].isna()
-        rows["_cluster"] = pd.factorize(rows[cluster])[0] + np.where(alone, -np.arange(len(rows)) - 1, 0)
-    share = sizes["repaired"] / (sizes["repaired"] + sizes["unrepaired"])
-    sign = 1.0 if higher_is_better else -1.0
-    repaired, unrepaired = (np.array([0.0, *(float(t == name) for t in terms)]) for name in ("repaired", "unrepaired"))
-    avoidance = -(share * repaired + (1 - share) * unrepaired)
-    contrasts = {
-        "repaired_minus_none": repaired,
-        "unrepaired_minus_none": unrepaired,
-        "repaired_minus_unrepaired": repaired - unrepaired,
-        "none_minus_any": avoidance,
-        "repair_minus_avoidance": sign * (repaired - unrepaired - avoidance),
-    }
     try:
-        found = linear_contrasts(
-            "_post ~ " + " + ".join(terms), rows, contrasts=contrasts, cluster="_cluster" if clustered else None, ci_level=ci_level
-        )
+        rows, found = fitted(clients, post=post, adjust=adjust, cluster=cluster, min_group=min_group)
     except StatisticsError as error:
-        return [not_assessable(definition, outcome=outcome, reason=f"{error} ({sizes_text})", analysis=OUTCOME)]
+        return [not_assessable(definition, outcome=outcome, reason=str(error), analysis=OUTCOME)]
+    return contrast_rows(
+        rows, found, higher_is_better=higher_is_better, ci_level=ci_level, analysis=OUTCOME, outcome=outcome,
+        definition=definition, primary=primary,
+    )  # fmt: skip
 
-    own = HIGHER if higher_is_better else LOWER
-    extra = [
-        f"{sizes_text}; adjusted for {', '.join(covariates) or 'nothing'}",
-        f"{left_out} clients left out (no group or no scores)" if left_out else "",
-        "" if clustered or cluster is None else f"fewer than {FEW_CLUSTERS} therapists known: intervals not clustered",
-    ]
+
+def fitted(
+    clients: pd.DataFrame, *, adjust: Sequence[str], cluster: str | None, post: str = "post", min_group: int = MIN_GROUP,
+    drop_small: bool = False,
+) -> tuple[Comparison, Fit]:  # fmt: skip
+    """Return the clients compared and the regression of their end scores; see :func:`repair_effect` and :func:`.compare`.
+
+    The last coefficients are those of the groups but the first.
+
+    Raises
+    ------
+    StatisticsError
+        If a group is too small or the model is not identified.
+    DataError
+        If a column is absent, or ``group`` holds an unknown word.
+    """
+    rows = compare(clients, post=post, adjust=adjust, cluster=cluster, min_group=min_group, drop_small=drop_small)
+    columns = [rows.rows[c].to_numpy(dtype=float) for c in rows.covariates]
+    columns += [(rows.rows["group"] == g).to_numpy(dtype=float) for g in rows.groups[1:]]
+    design = np.column_stack([np.ones(len(rows.rows)), *columns])
+    return rows, fit(design, rows.rows["_post"].to_numpy(dtype=float), rows.codes)
+
+
+def contrast_rows(
+    rows: Comparison, found: Fit, *, higher_is_better: bool, ci_level: float, names: Sequence[str] = (),
+    caveats: str = CAVEATS, **shared: Any,
+) -> list[Estimate]:  # fmt: skip
+    """Return the contrasts as rows: all of the groups compared, or those of ``names``. ``shared`` are fields of the rows."""
+    weights = _weights(rows, len(found.coefficients), higher_is_better)
     return [
-        Estimate(
-            analysis=OUTCOME, estimand=name, outcome=outcome, definition=definition, primary=primary, estimate=c.estimate,
-            std_error=c.std_error, ci_low=c.ci_low, ci_high=c.ci_high, ci_level=ci_level, p_value=c.p_value, n=float(c.n),
-            n_clusters=c.n_clusters if clustered else float(c.n), unit="score points",
-            direction=HIGHER if name == "repair_minus_avoidance" else own, method=c.method,
-            note="; ".join(filter(None, [*extra, c.note, CAVEATS])),
+        contrast_row(
+            rows, found, name, contrast(found, weights[name], ci_level=ci_level),
+            direction=HIGHER if higher_is_better or name == "repair_minus_avoidance" else LOWER,
+            ci_level=ci_level, caveats=caveats, **shared,
         )
-        for name, c in found.items()
+        for name in weights
+        if not names or name in names
     ]  # fmt: skip
 
 
-def _complete(clients: pd.DataFrame, post: str, adjust: Sequence[str]) -> tuple[pd.DataFrame, int]:
-    """Return the rows that can be compared, with an indicator a group, and how many were left out."""
-    needed = ["group", post, *adjust]
-    for column in needed:
-        if column not in clients.columns:
-            raise DataError(problem("rupture outcome", f"no column {column!r}.{did_you_mean(column, clients.columns)}"))
-    unknown = set(clients["group"].dropna()) - set(GROUPS)
-    if unknown:
-        what = f"found {len(unknown)} unknown words; allowed: {', '.join(GROUPS)}."
-        raise DataError(problem("rupture outcome, column group", what))
-    rows = clients[clients[needed].notna().all(axis=1)].reset_index(drop=True)
-    for column in adjust:
-        rows[column] = rows[column].astype(float)
-    rows["_post"] = rows[post].astype(float)
-    for group in GROUPS[1:]:
-        rows[group] = (rows["group"] == group).astype(float)
-    return rows, len(clients) - len(rows)
+def contrast_row(
+    rows: Comparison, found: Fit, name: str, c: Contrast, *, caveats: str, more: str = "", method: str = "", **fields: Any
+) -> Estimate:  # fmt: skip
+    """Return one contrast as a row, with what it rests on."""
+    few = f"the interval rests on {c.df:.1f} degrees of freedom: too few to be trusted" if c.df < FEW_DF else ""
+    return Estimate(
+        estimand=name, estimate=c.estimate, std_error=c.std_error, ci_low=c.ci_low, ci_high=c.ci_high, p_value=c.p_value,
+        n=float(len(rows.rows)), n_clusters=rows.n_clusters, unit="score points", method=method or found.method,
+        note="; ".join(filter(None, [*rows.notes, more, few, caveats])), **fields,
+    )  # fmt: skip
+
+
+def _weights(rows: Comparison, size: int, higher_is_better: bool) -> Mapping[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    """Return the weights of the coefficients in each contrast that the groups compared allow."""
+    own = dict(zip(rows.groups, [np.zeros(size), *np.eye(size)[size - len(rows.groups) + 1 :]], strict=True))
+    found = {}
+    for pair in PAIRS:
+        one, other = pair.split("_minus_")
+        if one in own and other in own:
+            found[pair] = own[one] - own[other]
+    if len(own) == len(GROUPS):
+        share = rows.sizes["repaired"] / (rows.sizes["repaired"] + rows.sizes["unrepaired"])
+        found["none_minus_any"] = own["none"] - share * own["repaired"] - (1 - share) * own["unrepaired"]
+        sign = 1.0 if higher_is_better else -1.0
+        found["repair_minus_avoidance"] = sign * (found["repaired_minus_unrepaired"] - found["none_minus_any"])
+    return found
+
+
+def one_contrast(rows: Comparison, found: Fit, name: str, *, ci_level: float) -> Contrast:
+    """Return one contrast between two groups.
+
+    Raises
+    ------
+    StatisticsError
+        If one of the groups is not compared.
+    """
+    weights = _weights(rows, len(found.coefficients), True)
+    if name not in weights:
+        raise StatisticsError("; ".join(filter(None, rows.notes)))
+    return contrast(found, weights[name], ci_level=ci_level)
+
+
+def e_value_rows(contrasts: Sequence[Estimate], sd: float) -> list[Estimate]:
+    """Return the E-value of each contrast between two groups, and of its limit nearer to no difference.
+
+    Parameters
+    ----------
+    contrasts
+        Rows in score points; those not of ``PAIRS`` are passed over.
+    sd
+        SD of the end score within groups, score points.
+    """
+    found = []
+    for row in contrasts:
+        if row.estimand not in PAIRS or not math.isfinite(row.estimate):
+            continue
+        d = row.estimate / sd
+        near = 0.0 if row.ci_low <= 0 <= row.ci_high else min(abs(row.ci_low), abs(row.ci_high)) / sd
+        note = f"d = {d:.3f} (SD within groups {sd:.3f} points); risk ratio taken as exp(0.91 d); 1: nothing to explain away"
+        for estimand, value in (("e_value", e_value(d)), ("e_value_of_limit", e_value(near))):
+            found.append(
+                Estimate(
+                    analysis=row.analysis, estimand=estimand, outcome=row.outcome, group=row.estimand, definition=row.definition,
+                    primary=row.primary, estimate=value, ci_level=row.ci_level, n=row.n, n_clusters=row.n_clusters,
+                    unit="risk ratio", method="VanderWeele & Ding (2017), difference in SDs", note=note,
+                )
+            )  # fmt: skip
+    return found
