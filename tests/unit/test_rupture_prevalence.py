@@ -29,7 +29,7 @@ def summary(people, preset=DROP):
 
 def grid(n_clients, n_sessions):
     """Series of n sessions each with unit SD, to be replaced by noise."""
-    values = np.tile(np.linspace(-1, 1, n_sessions), n_clients)
+    values = np.tile(np.linspace(-1.0, 1.0, n_sessions), n_clients)
     clients = pd.DataFrame(
         {"client": [str(i) for i in range(n_clients)], "treatment_id": pd.Series([None] * n_clients, dtype="str")}
     )
@@ -82,7 +82,7 @@ def test_noise_has_the_stated_autocorrelation_also_across_gaps(step, rho):
     # Sheppard (1899): two standard normals with correlation r are both negative with probability 1/4 + asin(r) / (2 pi).
     series = grid(400, 5)
     series = Series(series.values, series.sessions * step, series.starts, series.clients)
-    noise = simulate_noise(series, rho, 50, np.random.default_rng(1))
+    noise = simulate_noise(series, rho, 50, np.random.default_rng(1), own_sd=np.ones(400))
     share = both_negative(noise).begins.sum() / (400 * 50)
     expected = 0.25 + math.asin(rho**step) / (2 * math.pi)
     assert share == pytest.approx(expected, abs=4 * math.sqrt(0.25 / 20_000))  # four Monte-Carlo errors
@@ -92,7 +92,7 @@ def test_noise_has_the_stated_autocorrelation_also_across_gaps(step, rho):
 @pytest.mark.parametrize("rho", [-0.3, 0.0, 0.4, 0.7])
 def test_autocorrelation_is_recovered_from_short_series(rho):
     series = grid(3000, 12)
-    noise = simulate_noise(series, rho, 1, np.random.default_rng(7))
+    noise = simulate_noise(series, rho, 1, np.random.default_rng(7), own_sd=np.ones(3000))
     assert autocorrelation(noise) == pytest.approx(rho, abs=0.025)  # 33,000 pairs: error .006, here doubled by the mean
 
 
@@ -114,7 +114,7 @@ def test_expected_on_noise_follows_from_the_rule():
 def test_expected_on_noise_repeats_with_its_seed_and_grows_with_length():
     chart = Criterion("chart", control_chart)
     rng = np.random.default_rng(5)
-    white = {n: simulate_noise(grid(300, n), 0.0, 1, rng) for n in (8, 30)}
+    white = {n: simulate_noise(grid(300, n), 0.0, 1, rng, own_sd=np.ones(300)) for n in (8, 30)}
     shares = {n: expected_on_noise(white[n], chart, rng=np.random.default_rng(3)).estimate for n in white}
     assert shares[8] < shares[30]
     assert shares[30] == expected_on_noise(white[30], chart, rng=np.random.default_rng(3)).estimate
