@@ -10,6 +10,7 @@ rule rupture:
         scores="<results>/{study}/steps/scores.parquet",
         sessions="<results>/{study}/steps/canonical/sessions.parquet",
         treatments="<results>/{study}/steps/canonical/treatments.parquet",
+        observations="<results>/{study}/steps/canonical/observations.parquet",
     output:
         episodes="<results>/{study}/steps/episodes.parquet",
         rupture_clients="<results>/{study}/steps/rupture_clients.parquet",
@@ -42,6 +43,7 @@ rule repair:
         scores="<results>/{study}/steps/scores.parquet",
         sessions="<results>/{study}/steps/canonical/sessions.parquet",
         treatments="<results>/{study}/steps/canonical/treatments.parquet",
+        observations="<results>/{study}/steps/canonical/observations.parquet",
     output:
         rupture_outcomes="<results>/{study}/steps/rupture_outcomes.parquet",
         estimates="<results>/{study}/steps/estimates/repair.parquet",

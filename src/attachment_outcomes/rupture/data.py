@@ -5,6 +5,7 @@ Vocabulary
 client          a person in one treatment; outcomes are counted once a person, with the treatment that has most rated sessions
 reads           columns of the sessions table that a criterion judges; the study's alliance rating where it names none
 primary         the first of the study's criteria, named before the data were seen
+unread          a criterion of which nobody has what it reads
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import pandas as pd
 from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.rupture.criteria import Criterion, Detection, as_criteria, detect
+from attachment_outcomes.rupture.criteria import Criterion, Detection, as_criteria, detect, series_for
 from attachment_outcomes.rupture.inputs import (
     Instruments,
     Rating,
@@ -117,11 +118,35 @@ class RuptureData:
         DataError
             If the ratings are not usable.
         """
-        series = read_series(self.ratings, score="rating")
+        rating = self.rating
+        scale = None if rating.low is None or rating.high is None else (rating.low, rating.high)
+        series = read_series(self.ratings, score="rating", scale=scale)
         self.count("rupture: rated sessions", len(self.ratings), len(series.values), "no rating", unit="sessions")
+        n = len(series.lengths)
+        self.count("rupture: one form of the scale", n, n - series.n_changed, "the scale changes form midway", unit="treatments")
         if not len(series.values):
             raise StatisticsError(f"{NO_RATINGS} ({self.alliance})")
         return series
+
+    def series_of(self, criterion: Criterion) -> Series:
+        """Return the series that a criterion judges: the alliance ratings, or the columns of the sessions table that it reads.
+
+        Raises
+        ------
+        StatisticsError
+            If nobody has what it reads.
+        """
+        if not criterion.reads:
+            return self.series
+        kept = ("reads", *criterion.reads)
+        if kept not in self._kept:
+            sessions = self.tables["sessions"]
+            lacking = [c for c in criterion.reads if c not in sessions or not sessions[c].notna().any()]
+            if lacking:
+                raise StatisticsError(f"no session has {', '.join(lacking)}, which {criterion.name} reads")
+            self._kept[kept] = series_for(criterion, sessions, score="")
+        found: Series = self._kept[kept]
+        return found
 
     @cached_property
     def chosen(self) -> list[Criterion]:
@@ -133,10 +158,28 @@ class RuptureData:
         return as_criteria({name: self.criteria[name] for name in self.settings["criteria"]})
 
     @cached_property
+    def unread(self) -> dict[str, str]:
+        """Criteria that the study names and that cannot be applied, since nobody has what they read, with the reason."""
+        reasons = {}
+        for criterion in (c for c in self.chosen if c.reads):
+            try:
+                self.series_of(criterion)
+            except StatisticsError as error:
+                reasons[criterion.name] = str(error)
+        return reasons
+
+    @cached_property
     def detections(self) -> list[Detection]:
-        """What each criterion finds, in the settings' order."""
-        series = self.series
-        return [detect(series, criterion) for criterion in self.chosen]
+        """What each criterion finds, in the settings' order, the primary first; without those that are ``unread``.
+
+        Raises
+        ------
+        StatisticsError
+            If the primary criterion cannot be applied: no other takes its place.
+        """
+        if self.chosen[0].name in self.unread:
+            raise StatisticsError(f"the primary criterion cannot be applied: {self.unread[self.chosen[0].name]}")
+        return [detect(self.series_of(c), c) for c in self.chosen if c.name not in self.unread]
 
     @cached_property
     def therapists(self) -> pd.Series:
@@ -145,11 +188,13 @@ class RuptureData:
 
     @cached_property
     def clients(self) -> list[pd.DataFrame]:
-        """For each criterion, a row a client and treatment; see :func:`.summary.client_summary`."""
-        return [
-            client_summary(self.series, found, primary=i == 0, therapists=self.therapists)
-            for i, found in enumerate(self.detections)
-        ]
+        """For each of ``detections``, a row a client and treatment; see :func:`.summary.client_summary`."""
+        tables = []
+        for i, found in enumerate(self.detections):
+            series = self.series_of(found.criterion)
+            by = self.therapists if series is self.series else therapists(series, self.tables["treatments"])
+            tables.append(client_summary(series, found, primary=i == 0, therapists=by))
+        return tables
 
     @property
     def outcome(self) -> str:

@@ -19,7 +19,7 @@ from attachment_outcomes.rupture.inputs import labelled
 
 RUPTURE: tuple[Analysis[RuptureData], ...] = (Analysis(("rupture_prevalence",), detection.TABLES, detection.analyse),)
 REPAIR: tuple[Analysis[RuptureData], ...] = (Analysis(("rupture_outcome",), effects.TABLES, effects.analyse),)
-READS = ("scores", "sessions", "treatments")  # the canonical tables that every step reads
+READS = ("scores", "sessions", "treatments", "observations")  # the canonical tables that every step reads
 
 
 def run_step(
