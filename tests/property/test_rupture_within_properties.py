@@ -56,14 +56,19 @@ def test_deviations_are_what_a_plain_loop_gives(sizes, seed):
         assert back[i] == pytest.approx(values[i] - values[earlier].mean() if len(earlier) else 0, abs=1e-8)
 
 
-@given(lengths, seeds)
-def test_forward_deviations_keep_the_sum_of_squares_within_units(sizes, seed):
-    """They are an orthogonal rotation of the deviations from the mean, so independent errors stay independent."""
-    unit = units(sizes)
-    values = np.random.default_rng(seed).normal(size=(len(unit), 2))
-    np.testing.assert_allclose(
-        forward(values, unit).T @ forward(values, unit), within(values, unit).T @ within(values, unit), atol=1e-9
-    )
+@given(lengths, seeds, st.booleans())
+def test_forward_deviations_keep_the_sum_of_squares_within_units(sizes, seed, own_trends):
+    """They are an orthogonal rotation of what is left of a unit's mean, or line, so independent errors stay independent."""
+    unit, rng = units(sizes), np.random.default_rng(seed)
+    session = np.cumsum(rng.integers(1, 4, len(unit))).astype(float)
+    values = rng.normal(size=(len(unit), 2))
+    ahead = forward(values, unit, session if own_trends else None)
+    left = values.copy()
+    for i in range(len(sizes)):
+        of = unit == i
+        on = np.column_stack([np.ones(of.sum()), session[of]])[:, : 2 if own_trends else 1]
+        left[of] -= on @ np.linalg.lstsq(on, values[of], rcond=None)[0]
+    np.testing.assert_allclose(ahead.T @ ahead, left.T @ left, atol=1e-7)
 
 
 @settings(max_examples=20)

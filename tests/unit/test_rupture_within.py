@@ -150,10 +150,53 @@ def test_too_few_clients_are_refused_in_words(reference: Reference) -> None:
         next_session(small, questions(small, alliance="alliance", symptoms="symptoms")[0])
 
 
-def test_a_rating_that_never_changes_is_refused(panel: Panel) -> None:
+def test_a_rating_that_never_changes_is_not_testable(panel: Panel) -> None:
     flat = replace(panel, alliance=np.ones(len(panel.unit)))
-    with pytest.raises(StatisticsError, match="a rating that never changes"):
-        next_session(flat, questions(flat, alliance="alliance", symptoms="symptoms")[0])
+    rows = next_session(flat, questions(flat, alliance="alliance", symptoms="symptoms")[0])
+    assert {r.estimand for r in rows} == {"not testable"}
+    assert sum("is there a rating that never changes?" in r.note for r in rows) == 7  # three definitions and four lags
+    assert len({r.definition for r in rows}) == len(rows) == 8
+
+
+def test_own_trends_are_taken_out_and_slopes_stay() -> None:
+    """Any straight line of a client's own in the outcome leaves the estimates as they are, and they find the truth."""
+    rng = np.random.default_rng(2)
+    n, t = 300, 14
+    x, y = rng.normal(size=(n, t)), np.empty((n, t + 1))
+    lines = rng.normal(size=n)[:, None] + 0.3 * rng.normal(size=n)[:, None] * np.arange(t)
+    y[:, 0] = 3 * rng.normal(size=n)
+    for k in range(t):
+        y[:, k + 1] = 0.4 * y[:, k] - 0.3 * x[:, k] + lines[:, k] + rng.normal(size=n)
+    unit, session = np.repeat(np.arange(n), t), np.tile(np.arange(t), n)
+    predictors, time = np.column_stack([x.ravel(), y[:, :-1].ravel()]), np.column_stack([session, np.log(session + 2.0)])
+
+    def fit(then: np.ndarray, *, own_trends: bool) -> np.ndarray:
+        return orthogonal_instruments(
+            then, predictors, time.astype(float), unit=unit, cluster=unit, session=session, own_trends=own_trends
+        ).beta
+
+    found = fit(y[:, 1:].ravel(), own_trends=True)
+    assert found[:2] == pytest.approx([-0.3, 0.4], abs=0.07)
+    assert len(found) == 3  # the two and the bend of the course: the straight line of time went with the clients' own
+    more = y[:, 1:].ravel() + np.repeat(rng.normal(size=n), t) * session
+    np.testing.assert_allclose(fit(more, own_trends=True), found, rtol=1e-6)
+    assert fit(y[:, 1:].ravel(), own_trends=False)[1] > 0.6  # without them the trends look like carry-over
+
+
+def test_deviations_from_a_line_by_hand() -> None:
+    """1, 4, 10, 12 at sessions 1, 2, 4, 5. The line through the later three of the first: mean 26/3 at session 11/3, slope
+    Σ(s - 11/3)(v - 26/3) / Σ(s - 11/3)² = (7.7778 + 0.4444 + 4.4444) / (2.7778 + 0.1111 + 1.7778) = 2.7143.
+    """
+    values, unit, session = np.array([1.0, 4, 10, 12]), np.zeros(4, dtype=int), np.array([1.0, 2, 4, 5])
+    slope, sxx, away = 12.66666667 / 4.66666667, 4.66666667, 1 - 11 / 3
+    first = (1 - (26 / 3 + slope * away)) / math.sqrt(1 + 1 / 3 + away**2 / sxx)
+    # The second: the line through 10 at 4 and 12 at 5 gives 6 at session 2; (2 - 4.5)² / 0.5 = 12.5.
+    second = (4 - 6) / math.sqrt(1 + 1 / 2 + 12.5)
+    assert forward(values, unit, session) == pytest.approx([first, second, 0, 0], rel=1e-6)
+    # Backward: 10 beside the line through 1 and 4 (10 at session 4) is 0; 12 beside the line through 1, 4, 10.
+    steep = (1 - 7 / 3) * (1 - 5) + (2 - 7 / 3) * (4 - 5) + (4 - 7 / 3) * (10 - 5)
+    last = 12 - (5 + steep / (16 / 9 + 1 / 9 + 25 / 9) * (5 - 7 / 3))
+    assert backward(values, unit, session) == pytest.approx([0, 0, 0, last], abs=1e-6)
 
 
 def test_moderation_is_told_or_not_testable_with_the_reason(panel: Panel) -> None:

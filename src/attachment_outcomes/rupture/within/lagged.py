@@ -10,7 +10,7 @@ carry-over      slope of the next session's score on the session's own score
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ from attachment_outcomes.rupture.within.regression import Slopes, fixed_effects,
 from attachment_outcomes.rupture.within.serial import residual_autocorrelation
 
 ANALYSIS = "alliance_within"
-CORRECTED, UNCORRECTED, UNADJUSTED = "adjusted, instruments", "adjusted, uncorrected", "unadjusted"
+CORRECTED, TRENDS, UNCORRECTED = "adjusted, instruments", "adjusted, own trends", "adjusted, uncorrected"
+UNADJUSTED = "unadjusted"
 LAGS = (0, 1, 2, 3)
 FEWEST = 20  # clients with two pairs or more: fewer clusters give no interval to rely on
 ASSOCIATION = "association within clients, not effect: what changes from week to week besides may move both"
@@ -38,7 +39,7 @@ FIXED = "least squares within clients"
 class Question:
     """Which rating is to go with which: the predictor of a session and the outcome of the next one.
 
-    ``words`` joins each estimate: ``outcome`` and its ``direction`` (how to read a change of it).
+    ``direction`` says how to read a change of the outcome; ``predictor`` and ``target`` have a value a session of the panel.
     """
 
     predictor_name: str
@@ -98,9 +99,10 @@ def next_session(panel: Panel, question: Question, *, ci_level: float = CI_LEVEL
     -------
     list of Estimate
         Analysis ``alliance_within``, points of the outcome per point of the predictor. ``within_next_session`` and ``carry_over``
-        by ``adjusted, instruments`` (primary; see :func:`.regression.orthogonal_instruments`) and by ``adjusted, uncorrected``
-        (least squares, which has Nickell bias); ``within_next_session``, ``between_clients`` and ``slope_sd`` by ``unadjusted``, a
-        mixed model with random slopes; ``residual_autocorrelation`` of each; ``within_lag`` for lags 0 to 3 (group), unadjusted.
+        by ``adjusted, instruments`` (primary; see :func:`.regression.orthogonal_instruments`), by ``adjusted, own trends`` and by
+        ``adjusted, uncorrected`` (least squares, which has Nickell bias); ``within_next_session``, ``between_clients`` and
+        ``slope_sd`` by ``unadjusted``, a mixed model with random slopes; ``residual_autocorrelation`` where every client has one
+        level; ``within_lag`` for lags 0 to 3 (group), unadjusted. What cannot be had is a not-testable row with the reason.
 
     Raises
     ------
@@ -115,39 +117,53 @@ def next_session(panel: Panel, question: Question, *, ci_level: float = CI_LEVEL
     pairs = usable(panel, question, 1, own=True)
     enough(pairs)
     rows = list(_adjusted(pairs, question, ci_level))
-    rows += unadjusted(pairs, question, ci_level=ci_level)
+    try:
+        rows += unadjusted(pairs, question, ci_level=ci_level)
+    except StatisticsError as error:
+        rows.append(silent_row(question.outcome, UNADJUSTED, str(error)))
     return rows + [lagged(panel, question, lag, ci_level=ci_level) for lag in LAGS]
 
 
+def adjusted_slopes(pairs: Pairs, question: Question) -> dict[str, Slopes | StatisticsError]:
+    """Return the slopes of the next session's outcome on today's predictor (first) and on its own score of today (second).
+
+    By definition: ``adjusted, instruments``; ``adjusted, own trends``, the same where every client has a straight line of their
+    own; ``adjusted, uncorrected``. Where one cannot be had, the error that says why.
+    """
+    y, x = question.target[pairs.then], np.column_stack([question.predictor[pairs.now], question.target[pairs.now]])
+    of: dict[str, Any] = {"unit": pairs.unit, "cluster": pairs.cluster}
+    session = pairs.panel.session[pairs.now]
+    return {
+        CORRECTED: _or_error(lambda: orthogonal_instruments(y, x, pairs.time, session=session, **of)),
+        TRENDS: _or_error(lambda: orthogonal_instruments(y, x, pairs.time, session=session, own_trends=True, **of)),
+        UNCORRECTED: _or_error(lambda: fixed_effects(y, np.column_stack([x, pairs.time]), **of)),
+    }
+
+
+def _or_error(run: Callable[[], Slopes]) -> Slopes | StatisticsError:
+    try:
+        return run()
+    except StatisticsError as error:
+        return error
+
+
 def _adjusted(pairs: Pairs, question: Question, ci_level: float) -> Iterator[Estimate]:
-    y, now = question.target[pairs.then], question.target[pairs.now]
-    x = np.column_stack([question.predictor[pairs.now], now])
-    told = {"ci_level": ci_level, "outcome": question.outcome}
-    for definition, fit, method in (
-        (CORRECTED, _instrumented(y, x, pairs), IV),
-        (UNCORRECTED, fixed_effects(y, np.column_stack([x, pairs.time]), unit=pairs.unit, cluster=pairs.cluster), FIXED),
-    ):
+    for definition, fit in adjusted_slopes(pairs, question).items():
         if isinstance(fit, StatisticsError):
-            yield _silent(question, definition, str(fit))
+            yield silent_row(question.outcome, definition, str(fit))
             continue
         note = f"{_about(question, pairs)}; {ASSOCIATION}"
         if definition == UNCORRECTED:
             note += "; Nickell bias: shown for comparison"
         note += f"; {fit.warning}" if fit.warning else ""
-        shared: dict[str, Any] = {**told, "definition": definition, "primary": definition == CORRECTED, **_units(fit)}
-        shared |= {"method": f"{method}, {robust_by(pairs.panel)}", "direction": question.direction}
-        yield slope_row("within_next_session", fit.slope(0, ci_level), note=note, **shared)
-        yield slope_row("carry_over", fit.slope(1, ci_level), note=note, **{**shared, "primary": False})
-        yield _serial(fit.residual, pairs, question, definition, ci_level)
-
-
-def _instrumented(y: Numbers, x: Numbers, pairs: Pairs) -> Slopes | StatisticsError:
-    try:
-        return orthogonal_instruments(
-            y, x, pairs.time, unit=pairs.unit, cluster=pairs.cluster, session=pairs.panel.session[pairs.now]
-        )
-    except StatisticsError as error:
-        return error
+        shared: dict[str, Any] = {"outcome": question.outcome, "definition": definition, "ci_level": ci_level, "n": float(fit.n)}
+        shared |= {"n_clusters": float(fit.n_clusters), "direction": question.direction}
+        shared["method"] = f"{FIXED if definition == UNCORRECTED else IV}, {robust_by(pairs.panel)}"
+        primary = definition == CORRECTED
+        yield slope_row("within_next_session", fit.slope(0, ci_level), note=note, primary=primary, **shared)
+        yield slope_row("carry_over", fit.slope(1, ci_level), note=note, primary=False, **shared)
+        if definition != TRENDS:
+            yield _serial(fit.residual, pairs, question, definition, ci_level)
 
 
 def unadjusted(pairs: Pairs, question: Question, *, ci_level: float = CI_LEVEL) -> list[Estimate]:
@@ -159,16 +175,7 @@ def unadjusted(pairs: Pairs, question: Question, *, ci_level: float = CI_LEVEL) 
     ``within_next_session`` and ``between_clients`` by CR2 over the highest level and with Satterthwaite's degrees of freedom, which
     hold only where errors are not correlated from session to session; ``slope_sd``, the SD of the clients' own slopes.
     """
-    x = question.predictor[pairs.now]
-    deviation = within(x, pairs.unit)
-    time = pairs.time - pairs.time.mean(axis=0)
-    frame = pd.DataFrame(
-        {
-            "unit": pairs.unit, "therapist": pairs.cluster, "y": question.target[pairs.then], "own": deviation,
-            "mean": (x - deviation) - x.mean(), "time": time[:, 0], "log_time": time[:, 1],
-        }
-    )  # fmt: skip
-    fit, slopes = fit_slopes("y ~ own + mean + time + log_time", frame, pairs.panel, "own", ci_level=ci_level)
+    fit, slopes, fitted = mixed_parts(pairs, question, ci_level=ci_level)
     note = f"{_about(question, pairs)}; {ASSOCIATION}"
     note += "; the session's own outcome is not held constant" + (f"; {fit.note}" if fit.note else "")
     shared: dict[str, Any] = {
@@ -183,9 +190,25 @@ def unadjusted(pairs: Pairs, question: Question, *, ci_level: float = CI_LEVEL) 
         shared |= {"direction": "", "ci_level": ci_level}
         sd = float(np.sqrt(max(fit.variances["own"], 0.0)))
         rows.append(slope_row("slope_sd", (sd, *[np.nan] * 4), note=note, method="mixed model (REML)", **shared))
+    return [*rows, _serial(question.target[pairs.then] - fitted, pairs, question, UNADJUSTED, ci_level)]
+
+
+def mixed_parts(pairs: Pairs, question: Question, *, ci_level: float = CI_LEVEL) -> tuple[MixedFit, bool, Numbers]:
+    """Return the model of :func:`unadjusted` (term ``own``: within, ``mean``: between), whether clients have slopes of their own,
+    and what it says of each pair apart from levels.
+    """
+    x = question.predictor[pairs.now]
+    deviation = within(x, pairs.unit)
+    time = pairs.time - pairs.time.mean(axis=0)
+    frame = pd.DataFrame(
+        {
+            "unit": pairs.unit, "therapist": pairs.cluster, "y": question.target[pairs.then], "own": deviation,
+            "mean": (x - deviation) - x.mean(), "time": time[:, 0], "log_time": time[:, 1],
+        }
+    )  # fmt: skip
+    fit, slopes = fit_slopes("y ~ own + mean + time + log_time", frame, pairs.panel, "own", ci_level=ci_level)
     beta = fit.estimates.set_index("term")["estimate"]
-    fitted = deviation * beta["own"] + time @ beta[["time", "log_time"]].to_numpy()
-    return [*rows, _serial(frame["y"].to_numpy() - fitted, pairs, question, UNADJUSTED, ci_level)]
+    return fit, slopes, deviation * beta["own"] + time @ beta[["time", "log_time"]].to_numpy()
 
 
 def lagged(panel: Panel, question: Question, lag: int, *, ci_level: float = CI_LEVEL) -> Estimate:
@@ -260,10 +283,6 @@ def silent_row(outcome: str, definition: str, reason: str) -> Estimate:
         analysis=ANALYSIS, estimand="not testable", estimate=float("nan"), method="not testable", outcome=outcome,
         definition=definition, primary=False, note=reason,
     )  # fmt: skip
-
-
-def _silent(question: Question, definition: str, reason: str) -> Estimate:
-    return silent_row(question.outcome, definition, reason)
 
 
 def _units(fit: Slopes) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from attachment_outcomes.rupture.series import Numbers, Whole
 PLACE = "slopes within clients"
 # Of Cragg and Donald's statistic F: about 1/F of the bias of least squares remains (Staiger & Stock 1997; Stock & Yogo 2005).
 WEAK, TOO_WEAK = 10.0, 4.0
+FLAT = 1e-9  # of a column: deviations below are rounding
 ALIKE = 1e-10  # of the largest eigenvalue of the scaled cross products: columns below determine one another
 
 
@@ -99,7 +100,14 @@ def fixed_effects(outcome: Numbers, predictors: Numbers, *, unit: Whole, cluster
 
 
 def orthogonal_instruments(
-    outcome: Numbers, predetermined: Numbers, exogenous: Numbers, *, unit: Whole, cluster: Whole, session: Whole
+    outcome: Numbers,
+    predetermined: Numbers,
+    exogenous: Numbers,
+    *,
+    unit: Whole,
+    cluster: Whole,
+    session: Whole,
+    own_trends: bool = False,
 ) -> Slopes:
     r"""Slopes without Nickell bias: forward deviations, with what was known before as instruments.
 
@@ -119,6 +127,9 @@ def orthogonal_instruments(
         Predictors that no error touches, e.g. time.
     unit, cluster, session : (n,) int
         Unit of each row, what counts as independent, session number.
+    own_trends : bool
+        Let every unit have a straight line of its own instead of a level: deviations are then from the line through the later
+        (for the instruments: the earlier) rows, and two more rows a unit are spent.
 
     Returns
     -------
@@ -140,17 +151,19 @@ def orthogonal_instruments(
     Nickell, S. (1981). Econometrica, 49, 1417-1426. Arellano, M., & Bover, O. (1995). J. Econometrics, 68, 29-51. Hayakawa, K.
     (2009). Econometric Theory, 25, 1157-1179. Cragg, J. G., & Donald, S. G. (1993). Econometric Theory, 9, 222-240.
     """
-    later = _rows_after(unit)
-    keep = later > 0
-    y, x, w = (forward(v, unit)[keep] for v in (outcome, predetermined, exogenous))
+    line = session.astype(float) if own_trends else None
+    keep = _rows_after(unit) > (1 if own_trends else 0)
+    y, x, w = (forward(v, unit, line)[keep] for v in (outcome, predetermined, exogenous))
+    left = (np.abs(w) > FLAT * np.abs(exogenous[keep])).any(axis=0)  # with own trends a straight line of time says no more
+    w = w[:, left]
     level = predetermined - _means(predetermined, np.unique(session, return_inverse=True)[1])
-    z = np.column_stack([backward(predetermined, unit)[keep], level[keep], w])
+    z = np.column_stack([backward(predetermined, unit, line)[keep], level[keep], w])
     columns = np.column_stack([x, w])
     beta, covariance, clusters, strength = _two_stage(y, columns, z, cluster[keep], len(x.T))
     if strength < TOO_WEAK:
         what = f"earlier sessions say too little about later changes (Cragg-Donald {strength:.1f}, at least {TOO_WEAK:.0f})."
         raise StatisticsError(problem(PLACE, what, hint="more clients or longer series."))
-    residual = outcome - np.column_stack([predetermined, exogenous]) @ beta
+    residual = outcome - np.column_stack([predetermined, exogenous[:, left]]) @ beta
     return Slopes(beta=beta, covariance=covariance, n=len(y), n_clusters=clusters, residual=residual, strength=strength)
 
 
@@ -159,21 +172,43 @@ def within(values: Numbers, unit: Whole) -> Numbers:
     return np.asarray(values - _means(values, unit))
 
 
-def forward(values: Numbers, unit: Whole) -> Numbers:
-    """Return forward orthogonal deviations; 0 in a unit's last row, which has none. Rows sorted by unit and session."""
-    centred = within(values, unit)  # keeps the digits of the sums below
-    later = _shaped(_rows_after(unit).astype(float), centred)
-    # Deviations sum to 0 in a unit, so the sum of the later ones is minus the sum up to here.
-    mean_later = -_running(centred, unit) / np.maximum(later, 1)
-    return np.asarray(np.where(later > 0, np.sqrt(later / (later + 1)) * (centred - mean_later), 0.0))
+def forward(values: Numbers, unit: Whole, line: Numbers | None = None) -> Numbers:
+    """Return forward orthogonal deviations, from the mean of the unit's later rows or from their least-squares line.
+
+    Scaled so that independent errors of one variance stay so. 0 in rows with too few later ones (none; with a line fewer than
+    two). Rows sorted by unit and session; ``line`` (n,) is the session number.
+    """
+    return _deviations(values, unit, line, earlier=False)
 
 
-def backward(values: Numbers, unit: Whole) -> Numbers:
-    """Return deviations from the mean of the unit's earlier rows; 0 in its first."""
-    centred = within(values, unit)
-    earlier = _shaped(_rows_before(unit).astype(float), centred)
-    mean_earlier = (_running(centred, unit) - centred) / np.maximum(earlier, 1)
-    return np.asarray(np.where(earlier > 0, centred - mean_earlier, 0.0))
+def backward(values: Numbers, unit: Whole, line: Numbers | None = None) -> Numbers:
+    """Return deviations from the mean, or the least-squares line, of the unit's earlier rows; 0 where these are too few."""
+    return _deviations(values, unit, line, earlier=True)
+
+
+def _deviations(values: Numbers, unit: Whole, line: Numbers | None, *, earlier: bool) -> Numbers:
+    flat = values.ndim == 1
+    v = within(values[:, None] if flat else values, unit)  # keeps the digits of the sums below
+    m = (_rows_before(unit) if earlier else _rows_after(unit))[:, None].astype(float)
+
+    def others(x: Numbers) -> Numbers:
+        """Return sums over the unit's earlier or later rows of deviations, which sum to 0 in the unit."""
+        upto = _running(x, unit)
+        return upto - x if earlier else _unit_sums(x, unit) - upto
+
+    mean = others(v) / np.maximum(m, 1)
+    expected, spread, fewest = mean, 1 + 1 / np.maximum(m, 1), 1
+    if line is not None:
+        s = within(line, unit)[:, None]
+        centre = others(s) / np.maximum(m, 1)
+        sxx = others(s * s) - m * centre**2
+        slope = (others(s * v) - m * centre * mean) / np.where(m > 1, sxx, 1)
+        expected, fewest = mean + slope * (s - centre), 2
+        spread = spread + (s - centre) ** 2 / np.where(m > 1, sxx, 1)
+    found = np.where(m >= fewest, v - expected, 0.0)
+    if not earlier:
+        found = found / np.sqrt(spread)
+    return np.asarray(found[:, 0] if flat else found)
 
 
 def _two_stage(y: Numbers, x: Numbers, z: Numbers, cluster: Whole, n_instrumented: int) -> tuple[Numbers, Numbers, int, float]:
@@ -237,6 +272,10 @@ def _running(values: Numbers, unit: Whole) -> Numbers:
     return np.asarray(total - np.repeat(before, lengths, axis=0))
 
 
+def _unit_sums(values: Numbers, unit: Whole) -> Numbers:
+    return np.column_stack([np.bincount(unit, weights=v)[unit] for v in values.T])
+
+
 def _rows_before(unit: Whole) -> Whole:
     first = np.flatnonzero(np.diff(unit, prepend=-1))
     return np.arange(len(unit)) - np.repeat(first, np.diff(np.append(first, len(unit))))
@@ -244,7 +283,3 @@ def _rows_before(unit: Whole) -> Whole:
 
 def _rows_after(unit: Whole) -> Whole:
     return np.bincount(unit)[unit] - 1 - _rows_before(unit) if len(unit) else np.zeros(0, dtype=np.int64)
-
-
-def _shaped(column: Numbers, like: Numbers) -> Numbers:
-    return column if like.ndim == 1 else column[:, None]
