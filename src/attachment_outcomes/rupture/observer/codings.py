@@ -166,7 +166,7 @@ def session_ratings(codings: pd.DataFrame, system: CodingSystem) -> pd.DataFrame
         seen and nobody rated them, the rating is missing.
     """
     rated = codings[codings["kind"] == RATING][[*SESSION, "coder", "code", "value"]]
-    derived = [_from_significance(codings, family) for family in system.ruptures if family in system.ratings]
+    derived = [largest_significance(codings, family) for family in system.ruptures if family in system.ratings]
     whole = pd.concat([rated, *derived], ignore_index=True).drop_duplicates([*SESSION, "coder", "code"])  # the coder's own first
     keys = codings[[*SESSION, "coder"]].drop_duplicates().groupby(SESSION, dropna=False, as_index=False).size()
     means = whole.groupby([*SESSION, "code"], dropna=False)["value"].mean().unstack("code")
@@ -177,7 +177,23 @@ def session_ratings(codings: pd.DataFrame, system: CodingSystem) -> pd.DataFrame
     return joined.rename(columns={"size": "n_coders"})[[*SESSION, *system.ratings, "n_coders"]]
 
 
-def _from_significance(codings: pd.DataFrame, family: str) -> pd.DataFrame:
+def filled_sessions(sessions: pd.DataFrame, rated: pd.DataFrame) -> pd.DataFrame:
+    """Return the sessions table with ``withdrawal``, ``confrontation`` and ``resolution`` filled from codings where it has none.
+
+    A session that was coded and is not in the table comes at its end, with these columns only.
+    """
+    if not len(rated):
+        return sessions
+    wanted = rated[[*SESSION, *(c for c in RUPTURE_RATINGS if c in rated)]].astype({"session_number": "Int64"})
+    both = sessions.merge(wanted, how="outer", on=SESSION, suffixes=("", "_coded"), sort=False)
+    for name in RUPTURE_RATINGS:
+        if f"{name}_coded" in both:
+            both[name] = both[name].astype("float64").fillna(both.pop(f"{name}_coded").astype("float64"))
+    return both[list(sessions.columns)].sort_values(SESSION, kind="stable", ignore_index=True)
+
+
+def largest_significance(codings: pd.DataFrame, family: str) -> pd.DataFrame:
+    """Return ``SESSION, coder, code`` (the family) and ``value``: how much its weightiest marker weighed, 1 if none was seen."""
     own = codings[codings["about"] == family]
     by = [*SESSION, "coder"]
     seen = own[own["kind"] == COUNT].groupby(by, dropna=False)["value"].sum()
