@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +16,7 @@ from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.registry import resolve
 from attachment_outcomes.rupture.episodes import OUTCOMES, PATTERNS, WINDOW, Episodes, find_episodes
 from attachment_outcomes.rupture.rules.signal import Signal, unable
-from attachment_outcomes.rupture.series import Flags, Series, Whole, read_series
+from attachment_outcomes.rupture.series import PLACE, Flags, Series, Whole, read_series
 
 MIN_SESSIONS = 4  # fewer ratings give neither a spread nor a course; reviews of the methods ask for three to four
 EPISODE_COLUMNS = [
@@ -74,6 +75,7 @@ def detect_ruptures(
     criteria: str | Iterable[str] | Mapping[str, Mapping[str, Any]] = "all",
     window: int | None = None,
     min_sessions: int | None = None,
+    scale: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
     """Find alliance ruptures and whether they were repaired.
 
@@ -90,6 +92,9 @@ def detect_ruptures(
     window, min_sessions : int, optional
         Replace the presets' own: rated sessions after the onset within which a return counts as repair; fewest rated
         sessions that make a client assessable.
+    scale : (lowest, highest), optional
+        Range of the rating, score points; ratings outside are refused. Without it, clients whose scale changes form midway
+        are left out, with a warning; see :func:`attachment_outcomes.rupture.read_series`.
 
     Returns
     -------
@@ -100,7 +105,8 @@ def detect_ruptures(
         client          ``person_id``
         treatment_id    missing where none was given
         criterion       name of the preset
-        onset           session number at which the rupture begins; never a client's first rated session
+        onset           session number at which the rupture begins; never a client's first rated session, unless it
+                        was reported
         nadir           session number of the lowest score
         recovered_at    session number of the return to the pre-rupture level; missing if there was none. Where it is
                         present and the outcome is unrepaired, the return came after the window
@@ -131,8 +137,15 @@ def detect_ruptures(
     series: dict[tuple[str, ...], Series] = {}
     for criterion in chosen:
         if criterion.reads not in series:
-            series[criterion.reads] = series_for(criterion, sessions, score=score)
+            series[criterion.reads] = series_for(criterion, sessions, score=score, scale=scale)
+            _warn_of_forms(series[criterion.reads].n_changed)
     return episodes_frame([detect(series[criterion.reads], criterion) for criterion in chosen])
+
+
+def _warn_of_forms(n: int) -> None:
+    if n:
+        what = f"the scale seems to change form midway in {n} series, which are left out."
+        warnings.warn(problem(PLACE, what, hint="give scale=(lowest, highest) if it does not."), UserWarning, stacklevel=3)
 
 
 def series_for(criterion: Criterion, sessions: pd.DataFrame, *, score: str, scale: tuple[float, float] | None = None) -> Series:

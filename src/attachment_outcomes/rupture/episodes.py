@@ -121,7 +121,8 @@ def find_episodes(series: Series, signal: Signal, *, window: int = WINDOW, late_
         over = back > candidates + window
         back = np.where(over, last, back)
         end = np.where(over, np.minimum(candidates + window + 1, last), end)
-    chosen = _without_overlap(candidates, end, group)
+    # A session that is reported as a rupture, and resolves the one that was open, is part of that one.
+    chosen = _without_overlap(candidates, np.where(back < last, back + 1, end), group)
     group, onset, back, end, last = group[chosen], candidates[chosen], back[chosen], end[chosen], last[chosen]
 
     returned = back < last
@@ -207,12 +208,12 @@ def _next_flag(flags: Flags, rows: Whole) -> Whole:
     return flagged[np.searchsorted(flagged, rows)]
 
 
-def _without_overlap(candidates: Whole, end: Whole, group: Whole) -> Whole:
-    """Return the candidates that begin outside an earlier episode; the others are part of it."""
+def _without_overlap(candidates: Whole, stable: Whole, group: Whole) -> Whole:
+    """Return the candidates that begin once an earlier episode is over (from row ``stable`` on); the others are part of it."""
     if not candidates.size:
         return np.zeros(0, dtype=np.int64)
     current = np.flatnonzero(np.diff(group, prepend=-1))  # the first candidate of each series
-    following = np.searchsorted(candidates, end)  # the first candidate at or after the end
+    following = np.searchsorted(candidates, stable)  # the first candidate of the time after
     chosen = []
     while current.size:
         chosen.append(current)

@@ -30,7 +30,8 @@ T = TypeVar("T")
 
 PLACE = "alliance ratings"
 TIE = 1e-9  # share of the person's spread below which two scores count as equal, so that rounding decides nothing
-FORM_FACTOR = 2.0  # two forms of a scale differ by more (a mean of 12 items and their sum: by 12)
+FORM_RISE = 2.0  # ratings that double at once and for good are another form of the scale (a mean and a sum of 12 items: 12)
+FORM_FALL = 8.0  # a lasting fall may be a rupture; one from the top to the bottom of seven points is by 7
 FORM_RATINGS = 3  # on either side of a change of form; fewer could be a slip of the pen or a deep rupture
 LARGEST = 2**53  # whole numbers above are not exact as decimals
 
@@ -207,10 +208,10 @@ def read_series(
     channels : sequence of str
         Further columns of the same sessions; yes and no are read as 1 and 0.
     scale : (lowest, highest), optional
-        Range of the rating, score points. Without it, a client whose later ratings all lie at or above ``FORM_FACTOR``
-        times the highest of the earlier ones (or at or below the lowest divided by it), with at least ``FORM_RATINGS`` on
+        Range of the rating, score points. Without it, a client whose later ratings are all at least ``FORM_RISE`` times the
+        highest of the earlier ones, or at most the lowest of them divided by ``FORM_FALL``, with at least ``FORM_RATINGS`` on
         either side, is taken to have answered two forms of the scale: the series is left empty and counted in
-        ``n_changed``. Give the range where such a fall may be real.
+        ``n_changed``. With the range nobody is.
     report : bool
         The first column is a report of a session (yes and no, or a severity) and not a rating of the alliance: yes and no
         are read as 1 and 0, and nothing is asked about the form of its scale.
@@ -281,14 +282,14 @@ def _ratings(column: pd.Series, name: str, *, yes_no: bool = False) -> Numbers:
 
 
 def _changed_form(values: Numbers, group: Whole, size: int) -> Flags:
-    """Return which series, (size,), have later ratings wholly outside the range of the earlier ones by the factor.
+    """Return which series, (size,), have later ratings wholly outside the range of the earlier ones, by the factors.
 
-    Only series with such a step between two neighbours are looked at. Running extremes of all of them at once: the order of
-    the ratings, raised by the series' index, starts anew with each series.
+    Only series with such a step between two neighbours are looked at. Running extremes of all of them are taken at once, of the
+    ratings' order raised with each series, so that they start anew there.
     """
     changed = np.zeros(size, dtype=bool)
     step = np.flatnonzero(
-        (group[1:] == group[:-1]) & ((values[1:] >= FORM_FACTOR * values[:-1]) | (values[:-1] >= FORM_FACTOR * values[1:]))
+        (group[1:] == group[:-1]) & ((values[1:] >= FORM_RISE * values[:-1]) | (values[:-1] >= FORM_FALL * values[1:]))
     )
     suspect = np.zeros(size, dtype=bool)
     suspect[group[step]] = True
@@ -298,22 +299,18 @@ def _changed_form(values: Numbers, group: Whole, size: int) -> Flags:
         return changed
     own = group[rows]
     levels, order = np.unique(values[rows], return_inverse=True)
-    base = own * len(levels)
-    raised = order + base
-    back = slice(None, None, -1)
-    highest, lowest = np.maximum.accumulate(raised) - base, np.zeros(0, dtype=np.int64)
-    # Falling extremes run against the rising index of the series, so they are taken with the order turned round.
-    turned = len(levels) - 1 - order + base
-    lowest = len(levels) - 1 - (np.maximum.accumulate(turned) - base)
-    base_back = (own[-1] - own[back]) * len(levels)
-    later_highest = (np.maximum.accumulate(order[back] + base_back) - base_back)[back]
-    later_lowest = (len(levels) - 1 - (np.maximum.accumulate(len(levels) - 1 - order[back] + base_back) - base_back))[back]
+    top = len(levels) - 1
+    base, back = own * len(levels), (own[-1] - own) * len(levels)
+    highest = np.maximum.accumulate(order + base) - base
+    lowest = top - (np.maximum.accumulate(top - order + base) - base)
+    later_highest = (np.maximum.accumulate((order + back)[::-1])[::-1]) - back
+    later_lowest = top - (np.maximum.accumulate((top - order + back)[::-1])[::-1] - back)
     starts = np.flatnonzero(np.diff(own, prepend=-1))
     lengths = np.diff(np.append(starts, len(own)))
     rank = np.arange(len(own)) - np.repeat(starts, lengths)
     split = np.flatnonzero((rank >= FORM_RATINGS) & (np.repeat(lengths, lengths) - rank >= FORM_RATINGS))
-    up = levels[later_lowest[split]] >= FORM_FACTOR * levels[highest[split - 1]]
-    down = levels[lowest[split - 1]] >= FORM_FACTOR * levels[later_highest[split]]
+    up = levels[later_lowest[split]] >= FORM_RISE * levels[highest[split - 1]]
+    down = levels[lowest[split - 1]] >= FORM_FALL * levels[later_highest[split]]
     changed[own[split[up | down]]] = True
     return changed
 
