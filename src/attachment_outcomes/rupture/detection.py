@@ -46,10 +46,12 @@ def analyse(data: RuptureData) -> Part:
             continue
         rows += prevalence(clients, found, outcome=data.alliance, lowest=data.lowest, ci_level=data.ci_level)
         rows += _beside_noise(data, found, clients)
+    rows += [not_assessable(name, outcome=data.alliance, reason=reason) for name, reason in data.unread.items()]
+    first = data.detections[0]
     tables = {
         "episodes": episodes.assign(primary=episodes["criterion"] == data.chosen[0].name),
         "rupture_clients": pd.concat(data.clients, ignore_index=True),
-        "rupture_series": session_series(data.series, data.detections[0]),
+        "rupture_series": session_series(data.series_of(first.criterion), first),
     }
     return Part(rows, tables)
 

@@ -29,6 +29,7 @@ from attachment_outcomes.rupture.agreement import COHEN, pair_agreement
 from attachment_outcomes.rupture.aligned import CLIENT, LEVELS, align, reads_report
 from attachment_outcomes.rupture.criteria import Detection, detect
 from attachment_outcomes.rupture.data import RuptureData
+from attachment_outcomes.rupture.inputs import rating_of
 from attachment_outcomes.rupture.series import Numbers, Series, Whole, read_series
 
 RATERS = "rupture_raters"
@@ -89,8 +90,10 @@ def _therapists_series(data: RuptureData) -> Series:
     if not data.settings.get("therapist_alliance"):
         raise StatisticsError(NO_RATINGS)
     ratings = data.therapist_ratings
-    found = read_series(ratings, score="rating")
     name = str(data.settings["therapist_alliance"])
+    known = rating_of(data.settings, data.instruments, name=name)
+    scale = None if known.low is None or known.high is None else (known.low, known.high)
+    found = read_series(ratings, score="rating", scale=scale)
     data.count("rupture: sessions rated by the therapist", len(ratings), len(found.values), "no rating", unit="sessions")
     if not len(found.values):
         raise StatisticsError(f"no session has a rating by the therapist ({name})")
