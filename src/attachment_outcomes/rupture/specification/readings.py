@@ -1,0 +1,113 @@
+"""In which group is each client, by every criterion, window, number of sessions asked for, and time by which it must be known?
+
+Vocabulary
+----------
+reading   one criterion with one window and one minimal number of sessions, over the whole treatment or up to a landmark
+people    clients whose end score and start score are known, each once
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attachment_outcomes.rupture.criteria import Criterion, Detection, detect
+from attachment_outcomes.rupture.effects.landmark import up_to
+from attachment_outcomes.rupture.series import Series
+from attachment_outcomes.rupture.specification.designs import UNKNOWN
+from attachment_outcomes.rupture.summary import GROUPS, client_summary
+
+Numbers = NDArray[np.float64]
+Whole = NDArray[np.int64]
+WHOLE, OWN = "whole treatment", "own"
+WINDOWS, SESSIONS = (2, 3, 4), (6, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One way of reading the ratings. ``group`` (people,) is an index in ``none, repaired, unrepaired``, −1 where not known.
+
+    ``landmark`` is 0 for the whole treatment; ``primary`` tells the criterion's own window and sessions over the whole treatment.
+    """
+
+    criterion: str
+    window: int
+    min_sessions: str
+    landmark: int
+    group: Whole
+    primary: bool = False
+    refused: str = ""
+
+    @property
+    def exposure(self) -> str:
+        """The time by which the group is known, in words."""
+        return f"landmark session {self.landmark}" if self.landmark else WHOLE
+
+
+def readings(
+    found: Detection,
+    chosen: pd.DataFrame,
+    people: Sequence[str],
+    *,
+    windows: Sequence[int] = WINDOWS,
+    min_sessions: Sequence[int] = SESSIONS,
+    landmarks: Sequence[int] = (),
+) -> Iterator[Reading]:
+    """Yield every reading of one criterion, its own first.
+
+    Parameters
+    ----------
+    found
+        What the criterion finds, on the series long enough for it.
+    chosen : frame
+        ``client`` and ``treatment_id``: the treatment with which each client counts.
+    people
+        Whose groups are wanted.
+    windows, min_sessions, landmarks
+        Levels beside the criterion's own window and least number of rated sessions, and beside the whole treatment. A number of
+        sessions below the criterion's own is refused.
+    """
+    criterion, series = found.criterion, found.series
+    own = criterion.min_sessions
+    at = _places(series, chosen, people)
+    for least in (OWN, *(str(m) for m in min_sessions if m != own)):
+        n = own if least == OWN else int(least)
+        for window in dict.fromkeys((criterion.window, *windows)):
+            for landmark in (0, *landmarks):
+                shared = Reading(
+                    criterion=criterion.name, window=window, min_sessions=least, landmark=landmark,
+                    group=np.full(len(people), UNKNOWN), primary=least == OWN and window == criterion.window and not landmark,
+                )  # fmt: skip
+                if n < own:
+                    yield replace(shared, refused=f"the criterion itself asks for {own} rated sessions")
+                    continue
+                changed = replace(criterion, window=window, min_sessions=n)
+                yield replace(shared, group=_groups(series, changed, landmark, at, len(people)))
+
+
+def _places(series: Series, chosen: pd.DataFrame, people: Sequence[str]) -> Whole:
+    """Return each series' place among the people, −1 for other treatments and for who is not among them."""
+    keys = ["client", "treatment_id"]
+    place = pd.Series(np.arange(len(people)), index=pd.Index(people))
+    counted = chosen[keys].assign(at=chosen["client"].map(place).fillna(-1).astype(np.int64))
+    joined = series.clients[keys].merge(counted, how="left", on=keys)
+    return joined["at"].fillna(-1).to_numpy(dtype=np.int64)
+
+
+def _groups(series: Series, criterion: Criterion, landmark: int, at: Whole, n_people: int) -> Whole:
+    """Return the people's groups by one criterion, applied to the ratings up to the landmark of who is in treatment then."""
+    keep = np.ones(len(series.lengths), dtype=bool)
+    if landmark:
+        keep = series.lengths > 0
+        keep[keep] = series.sessions[series.starts[1:][keep] - 1] >= landmark
+        series = up_to(series, landmark, keep)
+    words = client_summary(series, detect(series, criterion))["group"]
+    codes = pd.Categorical(words, categories=list(GROUPS)).codes.astype(np.int64)
+    group = np.full(n_people, UNKNOWN)
+    own = at[keep]
+    group[own[own >= 0]] = codes[own >= 0]
+    return group
