@@ -12,6 +12,9 @@ from attachment_outcomes.config import load_criteria, validated
 from attachment_outcomes.rupture import detect_ruptures
 
 
+DROP = "attachment_outcomes.rupture.rules:within_person_drop"
+
+
 def blocks(root, language):
     text = (root / "docs/add-a-rupture-rule.md").read_text(encoding="utf-8")
     return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
@@ -47,6 +50,18 @@ def test_a_single_dip_shows_on_a_control_chart_from_the_length_stated(dip, least
         ratings = pd.DataFrame({"person_id": "a", "session_number": range(1, n + 1), "wai": scores})
         found[n] = len(detect_ruptures(ratings, score="wai", criteria="control_chart", min_sessions=4))
     assert found == {n: int(n >= least) for n in range(4, 12)}
+
+
+@pytest.mark.parametrize("n", [4, 9, 25])
+def test_a_dip_in_a_flat_series_is_as_deep_in_own_sd_as_the_page_says(n):
+    scores = [5.0] * n
+    scores[1] = 4.9
+    ratings = pd.DataFrame({"person_id": "a", "session_number": range(1, n + 1), "wai": scores})
+    found = {
+        k: len(detect_ruptures(ratings, score="wai", criteria={"x": {"rule": DROP, "settings": {"k": k}}}))
+        for k in (n**0.5, n**0.5 + 1e-6)
+    }
+    assert list(found.values()) == [1, 0]
 
 
 def test_the_control_charts_take_only_series_in_which_a_single_dip_can_show():
