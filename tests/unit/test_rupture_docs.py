@@ -11,7 +11,6 @@ import yaml
 from attachment_outcomes.config import load_criteria, validated
 from attachment_outcomes.rupture import detect_ruptures
 
-
 DROP = "attachment_outcomes.rupture.rules:within_person_drop"
 
 
