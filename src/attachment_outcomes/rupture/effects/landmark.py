@@ -79,8 +79,9 @@ def groups_at(series: Series, criterion: Criterion, session: int, *, therapists:
     Returns
     -------
     Landmark
-        ``clients`` as of :func:`attachment_outcomes.rupture.client_summary`, and ``state``: the group, ``censored`` for a rupture
-        still open, or an empty word where the criterion needs more ratings.
+        ``clients`` as of :func:`attachment_outcomes.rupture.client_summary`, but without a group while a rupture is open and none
+        before it stayed unrepaired; and ``state``: the group, ``censored`` for a rupture still open, or an empty word where the
+        criterion needs more ratings.
     """
     there = np.zeros(len(series.lengths), dtype=bool)
     rated = series.lengths > 0
@@ -88,7 +89,10 @@ def groups_at(series: Series, criterion: Criterion, session: int, *, therapists:
     known = up_to(series, session, there)
     own = None if therapists is None else therapists[there].reset_index(drop=True)
     clients = client_summary(known, detect(known, criterion), therapists=own)
-    state = np.where(clients["group"].notna(), clients["group"], np.where(clients["n_ruptures"].fillna(0) > 0, CENSORED_ONLY, ""))
+    n_open = (clients["n_ruptures"] - clients["n_repaired"] - clients["n_unrepaired"]).fillna(0)
+    # A repair before does not settle how the rupture that is open will end; one that stayed unrepaired does.
+    clients["group"] = clients["group"].mask((n_open > 0) & (clients["group"] == "repaired"))
+    state = clients["group"].fillna("").mask(clients["group"].isna() & (n_open > 0), CENSORED_ONLY)
     return Landmark(session, clients.assign(state=state), int((rated & ~there).sum()))
 
 
