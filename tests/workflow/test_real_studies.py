@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -125,3 +126,43 @@ def test_schramm_growth_is_that_of_lme4(real, shared_data):
     reference = json.loads((shared_data / "schramm2017_sessions" / "reference.json").read_text(encoding="utf-8"))
     assert reference["growth_lmer_REML"]["fixed"]["sessionN"] < 0
     assert value(real, "schramm2017", analysis="growth", estimand="slope", outcome="dep9.total") < 0
+
+
+def chart_by_hand(sessions: pd.DataFrame, multiplier: float = 2.66) -> dict[int, list[int]]:
+    """Return by patient (8 scored sessions or more) the sessions at which a run below the lower natural limit begins."""
+    found = {}
+    for patient, own in sessions.sort_values("sessionN").groupby("PatID.x"):
+        number, score = own["sessionN"].tolist(), (9 - own["total"]).tolist()  # turned round: higher = better
+        if len(score) < 8:
+            continue
+        ranges = [abs(b - a) for (m, a), (n, b) in pairwise(zip(number, score, strict=True)) if n - m == 1]
+        limit = sum(score) / len(score) - multiplier * sum(ranges) / len(ranges)
+        found[int(patient)] = [n for i, n in enumerate(number) if i and score[i] < limit <= score[i - 1] and sum(ranges)]
+    return found
+
+
+def test_schramm_ruptures_of_the_stand_in_are_those_of_a_plain_loop(real, shared_data):
+    sessions = pd.read_csv(shared_data / "schramm2017_sessions" / "data.csv", sep=";")
+    sessions["total"] = (
+        sessions.filter(regex="^(?!.*_lag)").drop(columns=["PatID.x", "Group.x", "sessionN"]).sum(axis=1, skipna=False)
+    )
+    by_hand = chart_by_hand(sessions.dropna(subset="total"))
+    clients = pd.read_parquet(real / "schramm2017" / "steps" / "rupture_clients.parquet")
+    chart = clients[(clients["criterion"] == "control_chart") & clients["n_ruptures"].notna()]
+    assert len(chart) == len(by_hand)
+    # A run that begins before the run before it was repaired belongs to the same rupture, so there can be fewer.
+    assert (chart["n_ruptures"] > 0).sum() == sum(bool(onsets) for onsets in by_hand.values())
+    assert chart["n_ruptures"].sum() <= sum(len(onsets) for onsets in by_hand.values())
+    share = value(real, "schramm2017", analysis="rupture_prevalence", estimand="share_with_rupture", definition="control_chart")
+    assert share == pytest.approx(sum(bool(onsets) for onsets in by_hand.values()) / len(by_hand))
+
+
+def test_schramm_says_everywhere_that_no_alliance_was_rated(real):
+    estimates = read_estimates(str(real / "schramm2017" / "estimates.csv"))
+    rows = estimates[estimates["analysis"].str.startswith(("rupture_", "repair_"))]
+    assert len(rows) > 100
+    assert rows["note"].str.startswith("no rating of the alliance: the number of depressive symptoms").all()
+    assert (
+        not rows["analysis"].eq("rupture_outcome").any()
+        or rows.loc[rows["analysis"] == "rupture_outcome", "note"].str.contains("no outcome score is named").all()
+    )

@@ -15,6 +15,7 @@ from attachment_outcomes.rupture.inputs import HIGHER_IS_WORSE
 
 LETTERS = 13.0  # of the label, an inch
 SIZE = 9.0  # of the label, points
+LINE = 0.19  # inches by which a line of the label makes the figure higher, so that its panels keep their size
 
 
 def stand_in(settings: Mapping[str, Any]) -> str:
@@ -54,7 +55,8 @@ def labelled(drawing: Drawing, name: str, settings: Mapping[str, Any]) -> Drawin
     text = warning(settings)
     if not text or FIGURES[name].category != RUPTURES:
         return drawing
-    width = int(LETTERS * drawing.figure.get_figwidth())
-    above = "\n".join(filter(None, [textwrap.fill(f"{text}.", width), drawing.figure.get_suptitle()]))
-    drawing.figure.suptitle(above, fontsize=SIZE, color=VERMILION, x=0.01, ha="left")
+    figure = drawing.figure
+    lines = textwrap.wrap(f"{text}.", int(LETTERS * figure.get_figwidth()))
+    figure.set_figheight(figure.get_figheight() + LINE * len(lines))
+    figure.suptitle("\n".join(filter(None, [*lines, figure.get_suptitle()])), fontsize=SIZE, color=VERMILION, x=0.01, ha="left")
     return replace(drawing, alt=f"{text}. {drawing.alt}")
