@@ -128,11 +128,6 @@ def _range(name: str, stated: list[float] | None, asked: list[float] | None) -> 
     return (float(ends[0]), float(ends[1])) if ends else (None, None)
 
 
-def lowest_rating(alliance: str, instruments: Instruments) -> float | None:
-    """Return the lowest possible rating where the instrument states it; see :func:`rating_of`."""
-    return rating_of({"alliance": alliance}, instruments).low
-
-
 def labelled(rows: Iterable[Estimate], rating: Rating) -> list[Estimate]:
     """Return the rows, with the words that the numbers of a stand-in must carry first in each note."""
     note = rating.note
