@@ -2,7 +2,7 @@
 # session by session), mixed models with within and between parts, and changes across breaks.
 # Writes rupture_within.json.
 source("validation/reference.R")
-suppressMessages({library(lmerTest); library(clubSandwich); library(plm)})
+suppressMessages({library(lmerTest); library(clubSandwich); library(plm); library(AER)})
 
 set.seed(20261122)
 n <- 60
@@ -28,20 +28,19 @@ pairs <- pairs[ave(pairs$session, pairs$client, FUN = length) >= 2, ]
 pairs$time <- pairs$session + 1
 pairs$log_time <- log(pairs$time + 1)
 mean_of <- function(v) ave(v, pairs$client)
-summary_of <- function(b, V, df, names) {
-  se <- sqrt(diag(V))
-  data.frame(term = names, estimate = b, std_error = se, ci_low = b - qt(.975, df) * se, ci_high = b + qt(.975, df) * se,
-             p_value = 2 * pt(-abs(b / se), df), row.names = NULL)
+robust_rows <- function(fit, cluster, names) {
+  t <- coef_test(fit, vcov = "CR2", cluster = cluster, test = "Satterthwaite")
+  data.frame(term = names, estimate = t$beta, std_error = t$SE, ci_low = t$beta - qt(.975, t$df_Satt) * t$SE,
+             ci_high = t$beta + qt(.975, t$df_Satt) * t$SE, p_value = t$p_Satt, row.names = NULL)
 }
 
-# Least squares within clients: plm, and clubSandwich's CR1S on the deviations.
+# Least squares within clients: plm, and clubSandwich's CR2 with Satterthwaite's df on the deviations.
 terms <- c("alliance", "symptoms", "time", "log_time")
 fe <- plm(symptoms_next ~ alliance + symptoms + time + log_time, pairs, index = c("client", "session"), model = "within")
 deviations <- as.data.frame(lapply(pairs[c("symptoms_next", terms)], function(v) v - mean_of(v)))
 flat <- lm(symptoms_next ~ 0 + alliance + symptoms + time + log_time, deviations)
 stopifnot(all.equal(unname(coef(fe)), unname(coef(flat))))
-G <- length(unique(pairs$therapist))
-within_rows <- summary_of(unname(coef(fe)), as.matrix(vcovCR(flat, cluster = pairs$therapist, type = "CR1S")), G - 1, terms)
+within_rows <- robust_rows(flat, pairs$therapist, terms)
 
 # Instruments, a loop over clients and sessions.
 x <- as.matrix(pairs[terms])
@@ -59,13 +58,8 @@ for (who in unique(pairs$client)) {
     cluster <- c(cluster, pairs$therapist[r])
   }
 }
-P <- Z %*% solve(crossprod(Z), crossprod(Z, X))
-b <- drop(solve(crossprod(P, X), crossprod(P, Y)))
-e <- Y - X %*% b
-bread <- solve(crossprod(P))
-scores <- rowsum(P * drop(e), cluster)
-V <- G / (G - 1) * (length(Y) - 1) / (length(Y) - ncol(X)) * bread %*% crossprod(scores) %*% bread
-iv_rows <- summary_of(unname(b), V, G - 1, terms)
+colnames(X) <- terms
+iv_rows <- robust_rows(ivreg(Y ~ 0 + X | 0 + Z), cluster, terms)
 # Cragg and Donald's statistic by way of the smallest canonical correlation.
 free <- function(m) resid(lm(m ~ 0 + X[, 3:4]))
 r <- min(cancor(free(X[, 1:2]), free(Z[, 1:4]), xcenter = FALSE, ycenter = FALSE)$cor)
@@ -103,8 +97,8 @@ break_fit <- function(outcome) suppressWarnings(lmer(as.formula(paste(outcome, "
 steps$level <- steps$alliance_next
 wanted <- c("own", "own:anxiety_z", "own:avoidance_z")
 
-calls <- paste("plm(model = 'within'); clubSandwich::vcovCR(type = 'CR1S'); forward and backward deviations, two-stage least squares and",
-               "CR1 written out; cancor(); lmerTest::lmer() with Satterthwaite's df")
+calls <- paste("plm(model = 'within'); forward and backward deviations written out, AER::ivreg(); clubSandwich::coef_test(vcov = 'CR2',",
+               "test = 'Satterthwaite'); cancor(); lmerTest::lmer() with Satterthwaite's df")
 sds <- function(fit) as.data.frame(VarCorr(fit))[2, "sdcor"]
 write_reference("rupture_within", calls, list(
   data = d, attachment = z[c("client", "anxiety", "avoidance")],

@@ -92,7 +92,7 @@ def test_what_is_constant_in_a_client_changes_nothing_within(seed):
     plain = fixed_effects(d["then"], x, unit=d["unit"], cluster=d["cluster"])
     moved = fixed_effects(d["then"] + own, x + own[:, None], unit=d["unit"], cluster=d["cluster"])
     np.testing.assert_allclose(moved.beta, plain.beta, rtol=1e-7, atol=1e-10)
-    np.testing.assert_allclose(moved.covariance, plain.covariance, rtol=1e-6, atol=1e-12)
+    np.testing.assert_allclose(moved.robust.covariance, plain.robust.covariance, rtol=1e-6, atol=1e-12)
 
 
 @settings(max_examples=20)
@@ -102,5 +102,5 @@ def test_numbers_of_clusters_do_not_matter_but_who_shares_one_does(seed):
     x = np.column_stack([d["x"], d["now"]])
     plain = fixed_effects(d["then"], x, unit=d["unit"], cluster=d["cluster"])
     renamed = fixed_effects(d["then"], x, unit=d["unit"], cluster=1000 - 3 * d["cluster"])
-    np.testing.assert_allclose(renamed.covariance, plain.covariance, rtol=1e-9)
+    np.testing.assert_allclose(renamed.robust.covariance, plain.robust.covariance, rtol=1e-9)
     assert (renamed.n_clusters, plain.n_clusters) == (50, 50)

@@ -48,7 +48,7 @@ def test_changes_across_breaks_agree_with_lmer(panel: Panel, z: np.ndarray, refe
     ours = [found[CHANGE, name].std_error for name in names]
     assert ours == pytest.approx(reference["change_cr2"], rel=0.025)  # another metric of CR2, see validation/README.md
     assert found[LEVEL, "break_sd"].estimate == pytest.approx(reference["level_sd"], rel=0.02)
-    assert [r.definition for r in rows if r.primary] == [CHANGE] * 3
+    assert [r.definition for r in rows if r.primary] == [LEVEL] * 3
     assert all("not effect" in r.note and "breaks of 2 weeks or more" in r.note for r in rows)
 
 

@@ -96,7 +96,8 @@ def breaks_by_attachment(
     weeks : float
         Fewest weeks of a break.
     primary : bool
-        Whether the change from the session before is marked as the primary definition.
+        Whether the level beside the client's average is marked as the primary definition: the change from the session before is
+        less precise, and far off where clients cancel after a bad session, since ratings go back to the average by themselves.
     ci_level : float
         Confidence level.
 
@@ -118,9 +119,9 @@ def breaks_by_attachment(
     n_breaks, n_clients = int(rows["broken"].sum()), rows.loc[rows["broken"] > 0, "person"].nunique()
     sizes = f"{n_breaks} breaks of {weeks:g} weeks or more of {n_clients} clients, rated on both sides"
     if n_breaks < FEWEST or n_clients < FEWEST:
-        return [replace(not_testable(ANALYSIS, f"{sizes}; at least {FEWEST} of each", outcome=outcome), definition=CHANGE)]
+        return [replace(not_testable(ANALYSIS, f"{sizes}; at least {FEWEST} of each", outcome=outcome), definition=LEVEL)]
     found: list[Estimate] = []
-    for definition, column in ((CHANGE, "change"), (LEVEL, "level")):
+    for definition, column in ((LEVEL, "level"), (CHANGE, "change")):
         terms = ["own", "own_before", "mean", "time", "log_time"]
         if z is not None:
             terms += ["anxiety", "avoidance", *(f"{b}:{d}" for b in ("own", "own_before") for d in DIMENSIONS)]
@@ -131,7 +132,7 @@ def breaks_by_attachment(
             continue
         note = "; ".join(p for p in (sizes, NOTE, fit.note) if p)
         shared: dict[str, Any] = {
-            "analysis": ANALYSIS, "outcome": outcome, "definition": definition, "primary": primary and column == "change",
+            "analysis": ANALYSIS, "outcome": outcome, "definition": definition, "primary": primary and definition == LEVEL,
             "ci_level": ci_level, "n": float(fit.n), "n_clusters": float(fit.n_clusters), "unit": "score points", "note": note,
         }  # fmt: skip
         found += _told(fit, slopes, direction, shared)

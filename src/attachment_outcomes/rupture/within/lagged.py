@@ -291,7 +291,7 @@ def _units(fit: Slopes) -> dict[str, Any]:
 
 def robust_by(panel: Panel) -> str:
     """Return how the interval allows for clusters, in words."""
-    return f"cluster-robust (CR1) by {'therapist' if panel.clustered_by == THERAPISTS else 'client'}"
+    return f"CR2 by {'therapist' if panel.clustered_by == THERAPISTS else 'client'}"
 
 
 def _about(question: Question, pairs: Pairs) -> str:

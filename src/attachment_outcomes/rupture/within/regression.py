@@ -19,9 +19,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from attachment_outcomes.errors import StatisticsError, problem
+from attachment_outcomes.inference.mixed.small_samples import Robust
 from attachment_outcomes.rupture.series import Numbers, Whole
 
 PLACE = "slopes within clients"
@@ -33,13 +34,14 @@ ALIKE = 1e-10  # of the largest eigenvalue of the scaled cross products: columns
 
 @dataclass(frozen=True, kw_only=True)
 class Slopes:
-    """Coefficients with their cluster-robust covariance; ``strength`` is Cragg and Donald's statistic (NaN without instruments).
+    """Coefficients with their cluster-robust (CR2) covariance.
 
+    ``strength`` is Cragg and Donald's statistic (NaN without instruments);
     ``residual`` (n,) is the outcome minus the predictors' part, with the unit's own level still in it.
     """
 
     beta: Numbers
-    covariance: Numbers
+    robust: Robust
     n: int
     n_clusters: int
     residual: Numbers
@@ -55,11 +57,11 @@ class Slopes:
         )
 
     def combination(self, weights: Numbers, ci_level: float) -> tuple[float, float, float, float, float]:
-        """Return estimate, standard error, limits and p value of a weighted sum, by t on G - 1 degrees of freedom."""
-        estimate, error = float(weights @ self.beta), float(np.sqrt(weights @ self.covariance @ weights))
-        df = self.n_clusters - 1
-        half = float(student.ppf(0.5 + ci_level / 2, df)) * error
-        p = 2 * float(student.sf(abs(estimate) / error, df)) if error > 0 else math.nan
+        """Return estimate, standard error, limits and p value of a weighted sum, by t on Satterthwaite's degrees of freedom."""
+        estimate, error = float(weights @ self.beta), float(np.sqrt(weights @ self.robust.covariance @ weights))
+        df = float(self.robust.df(weights[None, :])[0])
+        half = float(stdtrit(df, 0.5 + ci_level / 2)) * error
+        p = 2 * float(stdtr(df, -abs(estimate) / error)) if error > 0 else math.nan
         return estimate, error, estimate - half, estimate + half, p
 
     def slope(self, column: int, ci_level: float) -> tuple[float, float, float, float, float]:
@@ -82,8 +84,8 @@ def fixed_effects(outcome: Numbers, predictors: Numbers, *, unit: Whole, cluster
     Returns
     -------
     Slopes
-        Points of the outcome per point of a predictor; CR1 covariance,
-        :math:`\frac{G}{G-1}\frac{n-1}{n-k}`, k with the units' levels not counted where they lie within clusters.
+        Points of the outcome per point of a predictor. CR2 covariance over the clusters, unbiased if errors are independent and
+        of one variance, t on Satterthwaite's degrees of freedom: they hold with few clusters.
 
     Raises
     ------
@@ -92,11 +94,12 @@ def fixed_effects(outcome: Numbers, predictors: Numbers, *, unit: Whole, cluster
 
     References
     ----------
-    Cameron, A. C., & Miller, D. L. (2015). J. Human Resources, 50, 317-372.
+    Bell, R. M., & McCaffrey, D. F. (2002). Survey Methodology, 28, 169-181. Pustejovsky, J. E., & Tipton, E. (2018). J. Bus. Econ.
+    Stat., 36, 672-683.
     """
     y, x = within(outcome, unit), within(predictors, unit)
-    beta, covariance, clusters, _ = _two_stage(y, x, x, cluster, len(x.T))
-    return Slopes(beta=beta, covariance=covariance, n=len(y), n_clusters=clusters, residual=outcome - predictors @ beta)
+    beta, found, clusters, _ = _two_stage(y, x, x, cluster, len(x.T))
+    return Slopes(beta=beta, robust=found, n=len(y), n_clusters=clusters, residual=outcome - predictors @ beta)
 
 
 def orthogonal_instruments(
@@ -134,7 +137,7 @@ def orthogonal_instruments(
     Returns
     -------
     Slopes
-        Predetermined predictors first. CR1 covariance by cluster, t on G - 1 degrees of freedom.
+        Predetermined predictors first. CR2 covariance over the clusters, t on Satterthwaite's degrees of freedom.
 
     Raises
     ------
@@ -159,12 +162,12 @@ def orthogonal_instruments(
     level = predetermined - _means(predetermined, np.unique(session, return_inverse=True)[1])
     z = np.column_stack([backward(predetermined, unit, line)[keep], level[keep], w])
     columns = np.column_stack([x, w])
-    beta, covariance, clusters, strength = _two_stage(y, columns, z, cluster[keep], len(x.T))
+    beta, found, clusters, strength = _two_stage(y, columns, z, cluster[keep], len(x.T))
     if strength < TOO_WEAK:
         what = f"earlier sessions say too little about later changes (Cragg-Donald {strength:.1f}, at least {TOO_WEAK:.0f})."
         raise StatisticsError(problem(PLACE, what, hint="more clients or longer series."))
     residual = outcome - np.column_stack([predetermined, exogenous[:, left]]) @ beta
-    return Slopes(beta=beta, covariance=covariance, n=len(y), n_clusters=clusters, residual=residual, strength=strength)
+    return Slopes(beta=beta, robust=found, n=len(y), n_clusters=clusters, residual=residual, strength=strength)
 
 
 def within(values: Numbers, unit: Whole) -> Numbers:
@@ -211,26 +214,38 @@ def _deviations(values: Numbers, unit: Whole, line: Numbers | None, *, earlier: 
     return np.asarray(found[:, 0] if flat else found)
 
 
-def _two_stage(y: Numbers, x: Numbers, z: Numbers, cluster: Whole, n_instrumented: int) -> tuple[Numbers, Numbers, int, float]:
-    """Return coefficients, CR1 covariance, clusters and Cragg and Donald's statistic (NaN where x are their own instruments)."""
-    codes, sizes = np.unique(cluster, return_inverse=True)
-    clusters = len(codes)
-    n, k = x.shape
-    if clusters < 2 or n <= z.shape[1]:
-        what = f"{n} pairs of sessions of {clusters} clusters for {k} predictors."
+def _two_stage(y: Numbers, x: Numbers, z: Numbers, cluster: Whole, n_instrumented: int) -> tuple[Numbers, Robust, int, float]:
+    """Return coefficients, CR2, clusters and Cragg and Donald's statistic (NaN where x are their own instruments)."""
+    names, codes = np.unique(cluster, return_inverse=True)
+    clusters = len(names)
+    if clusters < 2 or len(x) <= z.shape[1]:
+        what = f"{len(x)} pairs of sessions of {clusters} clusters for {x.shape[1]} predictors."
         raise StatisticsError(problem(PLACE, what, hint="more clients, or a smaller model."))
     _identified(x)
     _identified(z)
     own = z is x
-    first = np.eye(k) if own else np.linalg.solve(z.T @ z, z.T @ x)
-    fitted = z @ first
-    bread = np.linalg.inv(fitted.T @ fitted)
-    beta = bread @ (fitted.T @ y)
-    error = y - x @ beta
-    scores = np.stack([np.bincount(sizes, weights=fitted[:, j] * error, minlength=clusters) for j in range(k)], axis=1)
-    factor = clusters / (clusters - 1) * (n - 1) / (n - k)
-    covariance = factor * bread @ (scores.T @ scores) @ bread
-    return beta, covariance, clusters, math.nan if own else _strength(x, z, n_instrumented)
+    fitted = x if own else z @ np.linalg.solve(z.T @ z, z.T @ x)
+    beta = np.linalg.solve(fitted.T @ fitted, fitted.T @ y)
+    found = _robust(fitted, y - x @ beta, codes, clusters)
+    return beta, found, clusters, math.nan if own else _strength(x, z, n_instrumented)
+
+
+def _robust(fitted: Numbers, error: Numbers, codes: Whole, clusters: int) -> Robust:
+    """Return CR2: each cluster's score times (I - G)^(-1/2), G its share of the information (Bell & McCaffrey 2002)."""
+    to_unit = np.linalg.inv(np.linalg.cholesky(fitted.T @ fitted))
+    unit = fitted @ to_unit.T  # columns in which the information of all clusters is the identity
+    k = unit.shape[1]
+    information = np.empty((clusters, k, k))
+    for i in range(k):
+        for j in range(i + 1):
+            information[:, i, j] = information[:, j, i] = np.bincount(codes, weights=unit[:, i] * unit[:, j], minlength=clusters)
+    scores = np.stack([np.bincount(codes, weights=u * error, minlength=clusters) for u in unit.T], axis=1)
+    values, vectors = np.linalg.eigh(np.eye(k) - information)
+    # A cluster that alone determines a slope says nothing of its own spread: its direction drops out.
+    root = np.einsum("gab,gb,gcb->gac", vectors, np.where(values > FLAT, np.maximum(values, FLAT) ** -0.5, 0.0), vectors)
+    moved = np.einsum("gab,gb->ga", root, scores)
+    back = to_unit.T
+    return Robust(back @ (moved.T @ moved) @ back.T, root, information, back)
 
 
 def _strength(x: Numbers, z: Numbers, p: int) -> float:
