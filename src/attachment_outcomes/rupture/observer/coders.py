@@ -125,7 +125,7 @@ def code_table(codings: pd.DataFrame, system: CodingSystem) -> pd.DataFrame:
         try:
             found = _of_coders(own)
             pairs, agreed = found.n_targets, found.agreement.estimate
-            kappa, note = (found.kappa.estimate if found.kappa else float("nan")), found.note
+            kappa, note = found.value, found.note
         except StatisticsError as error:
             pairs, agreed, kappa, note = 0, float("nan"), float("nan"), str(error)
         rows.append(

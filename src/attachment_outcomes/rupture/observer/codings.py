@@ -77,6 +77,8 @@ def read_codings(observations: pd.DataFrame, system: CodingSystem) -> pd.DataFra
     _refuse_mixed(frame)
     _refuse(frame.duplicated(KEY, keep=False), "a coder coded the same twice", "keep one value a coder, session, segment and code.")
     frame["about"] = _about(frame, system)
+    words = dict.fromkeys(["person_id", "treatment_id", "coder", "code", "kind"], "str")
+    frame = frame.astype({**words, "session_number": "Int64"})
     return frame[[*KEY, "kind", "about", "value"]].sort_values(KEY, kind="stable", ignore_index=True)
 
 

@@ -30,6 +30,7 @@ from attachment_outcomes.inference.proportions import Proportion, proportion
 
 Numbers = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+EDGE = 1e-9  # an ICC this near to its ends, or variance this small, differs from them by rounding only
 LEAST_TARGETS = 5  # fewer say nothing about how targets differ
 AGREEMENT, CONSISTENCY, ONE_WAY = "agreement", "consistency", "one-way"
 
@@ -104,6 +105,8 @@ def coder_icc(
     who, coders = np.unique(coders, return_inverse=True)
     _, clusters = np.unique(clusters, return_inverse=True)
     values = values - values.mean()
+    spread = float(np.abs(values).max(initial=0.0)) or 1.0
+    values = values / spread  # an ICC has no unit
     if np.ptp(values) == 0 or np.ptp(np.bincount(targets, weights=values) / np.bincount(targets)) == 0:
         raise StatisticsError("targets do not differ in what coders gave, so that an intraclass correlation is not defined")
     crossed = len(values) == n * len(who)
@@ -121,9 +124,12 @@ def coder_icc(
 
 
 def _interval(estimate: float, without_one: Numbers, k: float, ci_level: float) -> Interval:
-    if estimate > 1 - 1e-12:
+    if estimate > 1 - EDGE:
         return Interval(1.0, math.nan, math.nan, math.nan, "no interval: the coders agree in everything")
     lowest = -1 / (k - 1)
+    without_one = np.where((without_one > 1 - EDGE) | (without_one < lowest + EDGE), math.nan, without_one)
+    if estimate < lowest + EDGE:
+        return Interval(lowest, math.nan, math.nan, math.nan, "no interval: the mean of the coders is the same everywhere")
 
     def scale(rho: float) -> float:
         return 0.5 * math.log((1 + (k - 1) * rho) / (1 - rho))
@@ -133,7 +139,7 @@ def _interval(estimate: float, without_one: Numbers, k: float, ci_level: float) 
         return (grown - 1) / (grown + k - 1)
 
     found = jackknife(estimate, without_one, scale=scale, back=back, ci_level=ci_level)
-    return Interval(max(estimate, lowest), found.std_error, found.ci_low, found.ci_high, found.note)
+    return Interval(estimate, found.std_error, found.ci_low, found.ci_high, found.note)
 
 
 def _average(rho: float, k: float) -> float:
@@ -161,7 +167,8 @@ def _crossed_icc(sums: Numbers, *, k: int, name: str) -> Numbers:
         occasions = n * ((columns - (total / n)[..., None]) ** 2).sum(axis=-1)
         error = (within - occasions) / ((n - 1) * (k - 1))
         spread = k * (occasions / (k - 1) - error) / n if name == AGREEMENT else 0.0
-        found: Numbers = (people - error) / (people + (k - 1) * error + spread)
+        whole = people + (k - 1) * error + spread
+        found: Numbers = np.where(whole > EDGE, (people - error) / whole, np.nan)
     return found
 
 
@@ -185,14 +192,19 @@ def _one_way_icc(sums: Numbers) -> Numbers:
     n, size, _, total, squares, within = (sums[..., i] for i in range(6))
     with np.errstate(divide="ignore", invalid="ignore"):
         between, rest = (squares - total**2 / size) / (n - 1), within / (size - n)
-        found: Numbers = (between - rest) / (between + (_mean_coders(sums) - 1) * rest)
+        whole = between + (_mean_coders(sums) - 1) * rest
+        found: Numbers = np.where(whole > EDGE, (between - rest) / whole, np.nan)
     return found
 
 
 @dataclass(frozen=True)
 class CoderKappa:
-    """Agreement of coders on whether something was there. ``kappa`` is missing, with a note, where it is not defined."""
+    """Agreement of coders on whether something was there: ``value`` is kappa, NaN where it is not defined.
 
+    ``kappa`` has its interval and is missing, with a note, where there is none.
+    """
+
+    value: float
     kappa: Effect | None
     agreement: Proportion
     share: float
@@ -269,15 +281,16 @@ def coder_kappa(
     share = float(np.concatenate([np.concatenate([first, second]) for first, second, _ in pairs]).mean())
     note = f"{single} of {len(pairs)} pairs of coders have no kappa: one of them always says the same" if single else ""
     if not values:
-        return CoderKappa(None, agreed, share, n_targets, len(pairs), note)
+        return CoderKappa(math.nan, None, agreed, share, n_targets, len(pairs), note)
     each = np.concatenate(values)
     _, codes = np.unique(np.concatenate(kept), return_inverse=True)
+    value = float(each.mean())
     how = "Cohen's kappa" if len(pairs) == 1 else "Light's kappa, mean of pairs of coders"
     try:
         found = effect(
-            float(each.mean()), each - each.mean() + np.concatenate(influence), codes,
+            value, each - value + np.concatenate(influence), codes,
             method=f"{how}, influence values, cluster-robust (CR1), t on G - 1 df", ci_level=ci_level,
         )  # fmt: skip
     except StatisticsError as error:
-        return CoderKappa(None, agreed, share, n_targets, len(pairs), "; ".join(filter(None, [note, str(error)])))
-    return CoderKappa(found, agreed, share, n_targets, len(pairs), note)
+        return CoderKappa(value, None, agreed, share, n_targets, len(pairs), "; ".join(filter(None, [note, str(error)])))
+    return CoderKappa(value, found, agreed, share, n_targets, len(pairs), note)
