@@ -108,9 +108,8 @@ def find_episodes(series: Series, signal: Signal, *, window: int = WINDOW, late_
     if window < 1:
         raise ConfigError(problem("rupture criterion, setting window", f"found {window}; allowed: 1 session or more."))
     candidates = np.flatnonzero(signal.begins)
-    group = np.searchsorted(series.starts, candidates, side="right") - 1
-    known = signal.assessable[group]
-    candidates, group = candidates[known], group[known]
+    candidates = candidates[signal.assessable[series.group[candidates]]]
+    group = series.group[candidates]
     last = series.starts[1:][group]  # one past the last row of the candidate's series
     if signal.returns is None:
         back = _first_return(signal.position, signal.target, candidates, last)
@@ -122,7 +121,7 @@ def find_episodes(series: Series, signal: Signal, *, window: int = WINDOW, late_
         back = np.where(over, last, back)
         end = np.where(over, np.minimum(candidates + window + 1, last), end)
     # A session that is reported as a rupture, and resolves the one that was open, is part of that one.
-    chosen = _without_overlap(candidates, np.where(back < last, back + 1, end), group)
+    chosen = _without_overlap(candidates, np.where(back < last, back + 1, end), group, len(series.values))
     group, onset, back, end, last = group[chosen], candidates[chosen], back[chosen], end[chosen], last[chosen]
 
     returned = back < last
@@ -139,47 +138,52 @@ def _lowest(position: Numbers, onset: Whole, end: Whole) -> tuple[Whole, Numbers
         return np.zeros(0, dtype=np.int64), np.zeros(0)
     rows, episode = _expand(onset, end)
     scores = position[rows]
-    first = np.searchsorted(episode, np.arange(len(onset)))
-    lowest = np.minimum.reduceat(scores, first)
-    at = np.flatnonzero(scores == lowest[episode])
-    return rows[at[np.searchsorted(episode[at], np.arange(len(onset)))]], lowest
+    lowest = np.minimum.reduceat(scores, _first(end - onset))
+    at = np.flatnonzero(scores == np.repeat(lowest, end - onset))
+    return rows[at[np.diff(episode[at], prepend=-1) > 0]], lowest
 
 
 def _patterns(series: Series, signal: Signal, onset: Whole, nadir: Whole, back: Whole, returned: Flags) -> Whole:
     """Return the pattern of each episode, an index in ``PATTERNS``; the way down is followed from where the decline began."""
     words = {name: i for i, name in enumerate(PATTERNS)}
+    found = np.full(len(onset), words["open"])
     if signal.returns is not None:
-        later = np.where(back == onset, words["same session"], words["later session"])
-        return np.where(returned, later, words["open"])
-    start = _decline_start(signal.position, series.adjacent(), onset)
-    rows, episode = _expand(start + 1, np.where(returned, back, onset) + 1)
+        found[returned] = np.where(back == onset, words["same session"], words["later session"])[returned]
+        return found
+    seen = np.flatnonzero(returned)
+    if not seen.size:
+        return found
+    nadir, back = nadir[seen], back[seen]
+    start = _decline_start(signal.position, series.adjacent(), onset[seen])
+    rows, _ = _expand(start + 1, back + 1)
     step = signal.position[rows] - signal.position[rows - 1]
-    down = rows <= nadir[episode]
+    down = rows <= np.repeat(nadir, back - start)
+    first, rises, falls = _first(back - start), step > 0, step < 0
 
-    def steps(flags: Flags) -> Whole:
-        return np.bincount(episode[flags], minlength=len(onset))
+    def several(flags: Flags) -> Flags:
+        return np.asarray(np.add.reduceat(flags, first, dtype=np.int64) > 1)
 
-    falls, returns = steps(down & (step < 0)), steps(~down & (step > 0))
-    astray = steps(down & (step > 0)) + steps(~down & (step < 0))
+    slow_fall, slow_return = several(down & falls), several(~down & rises)
+    astray = np.logical_or.reduceat((down & rises) | (~down & falls), first)
     kinds = [
-        (~returned, "open"),
-        (astray > 0, "irregular"),
-        ((falls > 1) & (returns > 1), "stepwise fall and return"),
-        (falls > 1, "stepwise fall"),
-        (returns > 1, "stepwise return"),
+        (astray, "irregular"),
+        (slow_fall & slow_return, "stepwise fall and return"),
+        (slow_fall, "stepwise fall"),
+        (slow_return, "stepwise return"),
         (back - nadir > 1, "plateau"),
     ]
-    return np.select([flags for flags, _ in kinds], [words[name] for _, name in kinds], words["V"])
+    found[seen] = np.select([flags for flags, _ in kinds], [words[name] for _, name in kinds], words["V"])
+    return found
 
 
 def _decline_start(position: Numbers, adjacent: Flags, onset: Whole) -> Whole:
     """Return the row from which the score has fallen without a break up to each onset; all onsets step back together."""
     start = onset.copy()
-    active = np.arange(len(onset))
+    active, row = np.arange(len(onset)), onset
     while active.size:
-        at = start[active]
-        active = active[adjacent[at] & (position[at] < position[at - 1])]
-        start[active] -= 1
+        falls = adjacent[row] & (position[row] < position[row - 1])
+        active, row = active[falls], row[falls] - 1
+        start[active] = row
     return start
 
 
@@ -189,16 +193,13 @@ def _first_return(position: Numbers, target: Numbers, candidates: Whole, last: W
     All candidates step forward together, so the cost is that of the sessions spent in ruptures.
     """
     back = last.copy()
-    active = np.arange(len(candidates))
-    row = candidates + 1
-    wanted = target[candidates]
+    active, row, wanted = np.arange(len(candidates)), candidates + 1, target[candidates]
     while active.size:
-        active = active[row[active] < last[active]]
-        at = row[active]
-        reached = position[at] >= wanted[active]
-        back[active[reached]] = at[reached]
-        active = active[~reached]
-        row[active] += 1
+        inside = row < last
+        active, row, last, wanted = active[inside], row[inside], last[inside], wanted[inside]
+        below = ~(position[row] >= wanted)
+        back[active[~below]] = row[~below]
+        active, row, last, wanted = active[below], row[below] + 1, last[below], wanted[below]
     return back
 
 
@@ -208,12 +209,14 @@ def _next_flag(flags: Flags, rows: Whole) -> Whole:
     return flagged[np.searchsorted(flagged, rows)]
 
 
-def _without_overlap(candidates: Whole, stable: Whole, group: Whole) -> Whole:
+def _without_overlap(candidates: Whole, stable: Whole, group: Whole, n_rows: int) -> Whole:
     """Return the candidates that begin once an earlier episode is over (from row ``stable`` on); the others are part of it."""
     if not candidates.size:
         return np.zeros(0, dtype=np.int64)
     current = np.flatnonzero(np.diff(group, prepend=-1))  # the first candidate of each series
-    following = np.searchsorted(candidates, stable)  # the first candidate of the time after
+    earlier = np.zeros(n_rows + 1, dtype=np.int64)  # candidates before each row
+    earlier[candidates + 1] = 1
+    following = np.cumsum(earlier, out=earlier)[np.minimum(stable, n_rows)]  # the first candidate of the time after
     chosen = []
     while current.size:
         chosen.append(current)
@@ -228,5 +231,9 @@ def _expand(start: Whole, end: Whole) -> tuple[Whole, Whole]:
     """Return all rows from each start up to its end, and which interval each belongs to."""
     lengths = end - start
     which = np.repeat(np.arange(len(start)), lengths)
-    offset = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return np.repeat(start, lengths) + offset, which
+    return np.arange(len(which)) + np.repeat(start - _first(lengths), lengths), which
+
+
+def _first(lengths: Whole) -> Whole:
+    """Return where each of several intervals begins, laid end to end."""
+    return np.cumsum(lengths) - lengths

@@ -84,17 +84,17 @@ def drops(
     unit = series.spread_out(spread)
     falls = series.falls(max_gap)
     before = np.full(len(series.values), np.nan)
-    before[1:] = (series.values[decline_start(falls)] if relative_to == "decline" else series.values)[:-1]
-    before[~series.adjacent(max_gap)] = np.nan
+    source = series.values[decline_start(falls)] if relative_to == "decline" else series.values
+    np.copyto(before[1:], source[:-1], where=series.adjacent(max_gap)[1:])
     limit = before - k * unit
-    tie = TIE * unit
-    begins = series.values <= limit + tie
+    begins = series.values <= limit + TIE * unit
     begins &= falls
-    begins &= series.spread_out(may)
+    if not may.all():
+        begins &= series.spread_out(may)
     if baseline is not None:
         begins &= series.rank >= baseline
-    target = np.multiply(unit, tolerance + TIE, out=unit)
-    return Signal(begins, before, limit, series.values, before, np.subtract(before, target, out=target), assessable, at_limit=True)
+    unit *= tolerance + TIE
+    return Signal(begins, before, limit, series.values, before, np.subtract(before, unit, out=unit), assessable, at_limit=True)
 
 
 def decline_start(falls: Flags) -> Whole:
