@@ -8,7 +8,7 @@ import pytest
 
 from attachment_outcomes.config import load_criteria, project_root, read_yaml
 from attachment_outcomes.files import read_table
-from attachment_outcomes.present.validation.detection_table import BEGIN, END, table, with_table
+from attachment_outcomes.present.validation.detection import BEGIN, END, draw, table, with_table
 from attachment_outcomes.rupture.criteria import as_criteria, detect
 from attachment_outcomes.simulate.rupture_scenarios.detection import (
     Planted,
@@ -166,6 +166,16 @@ def test_the_table_tells_what_is_right_and_puts_few_false_ruptures_first():
     assert "stale words" not in page
     with pytest.raises(ValueError, match="lacks"):
         with_table("no marks", made_up())
+
+
+def test_the_picture_shows_what_is_right_of_planted_and_wrong_of_calm():
+    more = pd.concat([made_up(), made_up().assign(sessions=30, value=0.1)])
+    shown = draw(more).data.set_index(["panel", "series", "criterion"])["share"]
+    assert shown["found", "16 sessions, 3 SD", "a"] == pytest.approx(1 - 0.5)
+    assert shown["ends", "repaired, told so", "b"] == pytest.approx(1 - 0.25)
+    assert shown["false", "16 sessions", "b"] == pytest.approx(0.25)
+    assert shown["false", "30 sessions", "b"] == pytest.approx(0.1)
+    assert np.isnan(shown["found", "16 sessions, 2 SD", "a"])  # not in these results
 
 
 def test_the_page_has_the_numbers_of_the_study():
