@@ -108,6 +108,12 @@ def test_ranges_are_screened_once():
     np.testing.assert_allclose(control_chart(series, screen=3.267).limit, np.mean([5, 5, 5, 5, 5, 6, 5, 15, 5]) - 2.66 * 2 / 6)
 
 
+def test_screening_never_takes_away_the_only_range_there_is():
+    # A step of 2 among 19 ranges: mean 0.105, limit 4 - 0.28 = 3.72. Without the step nothing would vary.
+    step = read(*[5] * 10, *[3] * 10)
+    assert begins(step) == begins(step, screen=3.267) == [11]
+
+
 # ---- drops beyond measurement error ----------------------------------------------------------------------------------------
 
 

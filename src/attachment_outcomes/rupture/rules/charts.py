@@ -50,7 +50,8 @@ def control_chart(
         Centre on the person's own least-squares line over session number instead of the mean.
     screen : float, optional
         Leave out moving ranges above so many mean moving ranges (3.267 is their upper limit) and take the mean of the
-        others, once: a deep dip then does not widen the limits that it is judged by.
+        others, once: a deep dip then does not widen the limits that it is judged by. Where the others are all 0 (a flat
+        series with one step), nothing is left out.
     repair_at : {"center", "limit"}
         A score at or above the centre (the limit) ends the rupture.
     max_gap : int
@@ -131,7 +132,8 @@ def _mean_range(
     if screen is None:
         return mean, n
     ranged = ranged & (moving <= series.spread_out((screen + TIE) * mean))
-    return ratio(series.total(moving * ranged), series.total(ranged)), n
+    others = ratio(series.total(moving * ranged), series.total(ranged))
+    return np.where(others > 0, others, mean), n
 
 
 def _varies(series: Series, residual: Numbers, *, detrend: bool) -> Flags:

@@ -12,7 +12,7 @@ from attachment_outcomes.rupture.rules.signal import Signal, check
 from attachment_outcomes.rupture.series import TIE, Numbers, Series, Whole
 
 D2 = 2 / math.sqrt(math.pi)  # mean moving range of independent normal values, in SDs
-AT_ONCE = 2_000_000  # partial sums held at a time
+AT_ONCE = 200_000  # scores cut at a time, few enough for the processor's own memory
 MIN_RANGES = 2
 
 
@@ -130,26 +130,19 @@ def _partition(x: Numbers, price: Numbers, shortest: int) -> Whole:
     best = np.full((length + 1, size), np.inf)
     best[0] = -price  # the first segment is no cut
     last = np.zeros((length + 1, size), dtype=np.int64)
-    for t in range(shortest, length + 1):
-        # Less the sum of squares up to t, which all partitions share.
-        for s in (0, *range(shortest, t - shortest + 1)):
-            cost = sums[t] - sums[s]
-            cost *= cost
-            cost /= s - t
-            cost += best[s]
-            cost += price
-            better = cost < best[t] - tie if s else np.ones(size, dtype=bool)
-            np.copyto(best[t], cost, where=better)
-            last[t][better] = s
-    position = np.full(size, length)
-    cut = np.zeros((length, size), dtype=np.int64)
     columns = np.arange(size)
-    open_ = position > 0
-    while open_.any():
-        begin = last[position, columns]
-        for row in range(length):
-            inside = open_ & (row >= begin) & (row < position)
-            cut[row][inside] = begin[inside]
-        position = np.where(open_, begin, 0)
-        open_ = position > 0
+    for t in range(shortest, length + 1):
+        starts = np.append(0, np.arange(shortest, t - shortest + 1))
+        cost = sums[t] - sums[starts]  # less the sum of squares up to t, which all partitions share
+        cost *= cost
+        cost /= (starts - t)[:, None]
+        cost += best[starts]
+        cost += price
+        chosen = (cost <= cost.min(axis=0) + tie).argmax(axis=0)
+        best[t], last[t] = cost[chosen, columns], starts[chosen]
+    cut = np.empty((length, size), dtype=np.int64)
+    begin = last[length]
+    for row in reversed(range(length)):
+        begin = np.where(row < begin, last[begin, columns], begin)
+        cut[row] = begin
     return cut
