@@ -15,6 +15,10 @@ rule rupture:
         episodes="<results>/{study}/steps/episodes.parquet",
         rupture_clients="<results>/{study}/steps/rupture_clients.parquet",
         rupture_series="<results>/{study}/steps/rupture_series.parquet",
+        rupture_agreement="<results>/{study}/steps/rupture_agreement.parquet",
+        rupture_raters="<results>/{study}/steps/rupture_raters.parquet",
+        rupture_shapes="<results>/{study}/steps/rupture_shapes.parquet",
+        observer_codes="<results>/{study}/steps/observer_codes.parquet",
         estimates="<results>/{study}/steps/estimates/rupture.parquet",
         flow="<results>/{study}/steps/flow/rupture.parquet",
     log:
@@ -46,6 +50,12 @@ rule repair:
         observations="<results>/{study}/steps/canonical/observations.parquet",
     output:
         rupture_outcomes="<results>/{study}/steps/rupture_outcomes.parquet",
+        rupture_states="<results>/{study}/steps/rupture_states.parquet",
+        repair_literature="<results>/{study}/steps/repair_literature.parquet",
+        alliance_within_bins="<results>/{study}/steps/alliance_within_bins.parquet",
+        session_breaks="<results>/{study}/steps/session_breaks.parquet",
+        therapist_repair="<results>/{study}/steps/therapist_repair.parquet",
+        repair_specifications="<results>/{study}/steps/repair_specifications.parquet",
         estimates="<results>/{study}/steps/estimates/repair.parquet",
         flow="<results>/{study}/steps/flow/repair.parquet",
     log:

@@ -12,13 +12,31 @@ from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.steps import Analysis, Part, StepResult, gather
-from attachment_outcomes.rupture import detection
+from attachment_outcomes.rupture import agreement, detection, raters, shapes, therapist_repair
 from attachment_outcomes.rupture.data import NO_RATINGS, RuptureData
+from attachment_outcomes.rupture.effects import literature, timing
 from attachment_outcomes.rupture.effects import study as effects
 from attachment_outcomes.rupture.inputs import labelled
+from attachment_outcomes.rupture.observer import study as observer
+from attachment_outcomes.rupture.specification import stage as specification
+from attachment_outcomes.rupture.within import study as within
 
-RUPTURE: tuple[Analysis[RuptureData], ...] = (Analysis(("rupture_prevalence",), detection.TABLES, detection.analyse),)
-REPAIR: tuple[Analysis[RuptureData], ...] = (Analysis(("rupture_outcome",), effects.TABLES, effects.analyse),)
+RUPTURE: tuple[Analysis[RuptureData], ...] = (
+    Analysis(("rupture_prevalence",), detection.TABLES, detection.analyse),
+    Analysis(("rupture_agreement",), agreement.TABLES, agreement.analyse),
+    Analysis(("rupture_raters",), raters.TABLES, raters.analyse),
+    Analysis(("rupture_shapes",), shapes.TABLES, shapes.analyse),
+    Analysis(("observer_ratings",), observer.TABLES, observer.analyse),
+)
+REPAIR: tuple[Analysis[RuptureData], ...] = (
+    Analysis(("rupture_outcome",), effects.TABLES, effects.analyse),
+    Analysis(("repair_timing",), timing.TABLES, timing.analyse),
+    Analysis(("repair_literature",), literature.TABLES, literature.analyse),
+    Analysis(("alliance_within",), within.TABLES, within.analyse),
+    Analysis(("session_breaks",), within.BREAK_TABLES, within.analyse_breaks),
+    Analysis(("therapist_repair",), therapist_repair.TABLES, therapist_repair.analyse),
+    Analysis(("repair_specification",), specification.TABLES, specification.analyse),
+)
 READS = ("scores", "sessions", "treatments", "observations")  # the canonical tables that every step reads
 
 
@@ -37,7 +55,8 @@ def run_step(
     Parameters
     ----------
     analyses
-        ``RUPTURE`` (episodes, prevalence) or ``REPAIR`` (what they go with in outcome).
+        ``RUPTURE`` (episodes, prevalence, agreement of criteria and raters, shapes, observers) or ``REPAIR`` (what ruptures and
+        repairs go with: outcome, the next session, therapists).
     tables
         Those of ``READS``.
     settings
