@@ -10,6 +10,8 @@ import yaml
 
 from attachment_outcomes.config import load_criteria, validated
 from attachment_outcomes.rupture import detect_ruptures
+from attachment_outcomes.rupture.criteria import as_criteria
+from attachment_outcomes.rupture.episodes import PATTERNS
 
 DROP = "attachment_outcomes.rupture.rules:within_person_drop"
 
@@ -49,6 +51,16 @@ def test_a_single_dip_shows_on_a_control_chart_from_the_length_stated(dip, least
         ratings = pd.DataFrame({"person_id": "a", "session_number": range(1, n + 1), "wai": scores})
         found[n] = len(detect_ruptures(ratings, score="wai", criteria="control_chart", min_sessions=4))
     assert found == {n: int(n >= least) for n in range(4, 12)}
+
+
+def test_the_methods_page_says_of_every_preset_and_pattern_what_the_code_does(root):
+    text = (root / "docs/methods/rupture.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")]
+    uses = {name: row[2] for row in rows if len(row) == 4 for name in re.findall(r"`(\w+)`", row[0])}
+    assert uses == {criterion.name: criterion.uses for criterion in as_criteria("all")}
+    assert [pattern for row in rows if len(row) == 3 for pattern in re.findall(r"`([\w ]+)`", row[0])][: len(PATTERNS)] == list(
+        PATTERNS
+    )
 
 
 @pytest.mark.parametrize("n", [4, 9, 25])
