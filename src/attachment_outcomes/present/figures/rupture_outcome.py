@@ -1,4 +1,4 @@
-"""Outcome of clients with no rupture, with repaired and with unrepaired ruptures, and the adjusted contrasts."""
+"""Outcome of clients with no rupture, with repaired and with unrepaired ruptures: standardised means and adjusted contrasts."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     small = [g for g in GROUPS if 0 < sizes.get(g, 0) < threshold]
     rows = need(rows[~rows["group"].isin(small)], "rupture_outcomes", "every group is smaller than may be shown")
     contrasts = {k: found for k in CONTRASTS if (found := _contrast(tables["estimates"], k)) is not None}
+    standard = {g: found for g in GROUPS if (found := _contrast(tables["estimates"], "standardised_mean", group=g)) is not None}
     means: list[dict[str, Any]] = []
     with look():
         figure = new_figure(4.0)
@@ -63,6 +64,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
                 position + spread_points(values), values, alpha=0.6, zorder=2, **marker_style(*GROUP_MARKS[group], size=size)
             )
             means.append({"group": group, "n": len(values), **_mean(left, position, values, level)})
+            _standardised(left, position, standard.get(group))
         left.set_xticks(range(len(groups)), [f"{g}\n(n = {m['n']})" for g, m in zip(groups, means, strict=True)])
         left.set(xlim=(-0.6, len(groups) - 0.4), xlabel="Ruptures", ylabel=score_axis(outcome, settings, occasion="End score"))
         left.set_title(score_title(outcome, settings))
@@ -73,7 +75,12 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     caption = sentence(
         f"Left: each client, with mean and {level_text(settings)} interval: "
         + "; ".join(f"{m['group']} n = {m['n']}, M = {number(float(m['mean']))}" for m in means),
-        f"Right: differences adjusted for the score before treatment ({criterion}): {'; '.join(listed)}" if listed else "",
+        "Diamonds: means if all clients were like those of the group, other things as they are: "
+        + "; ".join(f"{g} {with_interval(row)}" for g, row in standard.items())
+        if standard
+        else "",
+        f"Right: adjusted differences ({criterion}): {'; '.join(listed)}" if listed else "",
+        _explained_away(tables["estimates"]),
         f"Groups too small to be shown: {', '.join(small)}" if small else "",
         "An association, not an effect: longer treatments have more chances of a rupture and of a repair",
     )
@@ -81,9 +88,26 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     return Drawing(figure, data, caption, "End scores by rupture group, with adjusted differences between groups. " + caption)
 
 
-def _contrast(estimates: pd.DataFrame, estimand: str) -> dict[str, Any] | None:
-    found = one(estimates, analysis="rupture_outcome", estimand=estimand, primary=True)
+def _contrast(estimates: pd.DataFrame, estimand: str, group: str = "") -> dict[str, Any] | None:
+    found = one(estimates, analysis="rupture_outcome", estimand=estimand, group=group, primary=True)
     return found if found is not None and not np.isnan(found["estimate"]) else None
+
+
+def _standardised(ax: Axes, position: int, row: dict[str, Any] | None) -> None:
+    if row is not None:
+        ax.vlines(position + 0.52, row["ci_low"], row["ci_high"], color=INK, linewidth=1.3, zorder=3)
+        ax.plot(position + 0.52, row["estimate"], "D", color=INK, markerfacecolor="white", markersize=5.5, zorder=4)
+
+
+def _explained_away(estimates: pd.DataFrame) -> str:
+    """Return the E-values of the repair contrast in words."""
+    e, limit = (_contrast(estimates, name, group="repaired_minus_unrepaired") for name in ("e_value", "e_value_of_limit"))
+    if e is None or limit is None:
+        return ""
+    return (
+        f"To explain repaired − unrepaired away, an unmeasured cause would have to go with group and outcome by risk ratios of "
+        f"{number(e['estimate'])} each (E-value; of the limit nearer to none {number(limit['estimate'])})"
+    )
 
 
 def _mean(ax: Axes, position: int, values: np.ndarray, level: float) -> dict[str, float]:
