@@ -14,9 +14,6 @@ from attachment_outcomes.present.figures.alliance_within import NEEDS, draw
 PAGES = Path(__file__).parents[1] / "pages" / "rupture"
 WAI = {"title": "Total", "instrument": "WAI-SR", "direction": "higher is better"}
 SETTINGS = {"ci_level": 0.95, "scales": {"wai_sr.total": WAI}}
-    "ci_level": 0.95,
-    "scales": {"wai_sr.total": {"title": "Total", "instrument": "WAI-SR", "direction": "higher is better"}},
-}
 
 
 @pytest.fixture
