@@ -22,7 +22,6 @@ from attachment_outcomes.rupture.effects.leaving import leaving_odds
 from attachment_outcomes.rupture.effects.states import running_states
 from attachment_outcomes.rupture.effects.study import FIRST, THERAPIST, adjustment, with_first_rating
 from attachment_outcomes.rupture.inputs import therapists
-from attachment_outcomes.rupture.series import Series
 from attachment_outcomes.rupture.summary import not_assessable
 
 LANDMARKS = (4, 8, 12)
@@ -64,7 +63,7 @@ def _whole(data: RuptureData, clients: pd.DataFrame, criterion: str) -> list[Est
 def _landmarks(data: RuptureData, found: Detection, *, primary: bool) -> list[Estimate]:
     """Return the contrasts from each landmark on."""
     adjust = [c for c in adjustment(data) if c != "n_sessions"]
-    series = whole_series(data, found)
+    series = data.series_of(found.criterion)
     own = therapists(series, data.tables["treatments"])
     ends = data.ends
     if FIRST in adjust:
@@ -80,11 +79,6 @@ def _landmarks(data: RuptureData, found: Detection, *, primary: bool) -> list[Es
             definition=found.criterion.name, primary=primary, ci_level=data.ci_level,
         )  # fmt: skip
     return rows
-
-
-def whole_series(data: RuptureData, found: Detection) -> Series:
-    """Return all series of a criterion, the short ones too; of a criterion that reads other columns, those long enough for it."""
-    return found.series if found.criterion.reads else data.series
 
 
 def _end_sessions(data: RuptureData) -> pd.Series | None:
