@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -238,16 +238,21 @@ def _episodes_part(position: int, found: Detection) -> pd.DataFrame:
         {
             "client": clients["client"],
             "treatment_id": clients["treatment_id"],
-            "criterion": pd.Series(found.criterion.name, index=clients.index, dtype="str"),
+            "criterion": _words([found.criterion.name], np.zeros(len(onset), dtype=np.int64)),
             "onset": onset,
             "nadir": sessions[episodes.nadir],
             "recovered_at": pd.arrays.IntegerArray(back, ~episodes.returned),
             "depth": episodes.depth,
             "length": np.where(episodes.returned, back - onset, sessions[episodes.end - 1] - onset + 1),
             "duration": episodes.duration,
-            "pattern": pd.Series(np.array(PATTERNS)[episodes.pattern], index=clients.index, dtype="str"),
-            "outcome": pd.Series(np.array(OUTCOMES)[episodes.outcome], index=clients.index, dtype="str"),
+            "pattern": _words(PATTERNS, episodes.pattern),
+            "outcome": _words(OUTCOMES, episodes.outcome),
             "_series": found.kept[episodes.group],
             "_criterion": position,
         }
     )
+
+
+def _words(words: Sequence[str], which: Whole) -> pd.Series:
+    """Return the words that numbers stand for; taken from a column of words, since millions of strings are slow to make one of."""
+    return pd.Series(pd.array(list(words), dtype="str").take(which))
