@@ -105,8 +105,11 @@ def pair_agreement(cells: Numbers, *, ci_level: float = CI_LEVEL) -> Kappa:
     slope = kappa_gradient(table).ravel()
     sums = own @ slope - own.sum(axis=1) * float(shares @ slope)
     error, low, high = _interval(kappa, sums, n, ci_level)
-    few = f"few persons ({people}): the interval may be too short" if people < FEW_PEOPLE else ""
-    return replace(known, kappa=kappa, std_error=error, ci_low=low, ci_high=high, note=few)
+    notes = [
+        f"few persons ({people}): the interval may be too short" if people < FEW_PEOPLE else "",
+        "the two agree throughout, so that the interval has no length" if agreement == 1 else "",
+    ]
+    return replace(known, kappa=kappa, std_error=error, ci_low=low, ci_high=high, note="; ".join(filter(None, notes)))
 
 
 def fleiss_kappa(votes: Numbers, raters: int, person: Whole | None = None, *, ci_level: float = CI_LEVEL) -> Kappa:
