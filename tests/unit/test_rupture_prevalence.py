@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.inference.estimate import NOT_TESTABLE
 from attachment_outcomes.rupture.against_noise import above_noise
 from attachment_outcomes.rupture.criteria import Criterion, as_criteria, detect
 from attachment_outcomes.rupture.noise import (
@@ -189,7 +190,7 @@ def on_noise(ruptures, repaired, told, sessions):
     )  # fmt: skip
 
 
-def test_what_is_above_noise_by_hand():
+def test_what_is_above_noise_by_hand(monkeypatch):
     clients, _ = summary([(5, 5, 5, 3, 5), (5, 5, 5, 5, 5), (5, 5, 5, 3, 5), (5, 5, 2, 2, 2, 2, 2)])
     # Observed: 3 of 4 clients, 3 ruptures in 22 sessions, 2 of 3 repaired. In noise 2 of 8, 3 in 44, 1 of 2 repaired.
     noise = on_noise([[1, 0, 0, 0], [0, 2, 0, 0]], [[1, 0, 0, 0], [0, 0, 0, 0]], [[1, 0, 0, 0], [0, 1, 0, 0]], [5, 5, 5, 7])
@@ -197,6 +198,9 @@ def test_what_is_above_noise_by_hand():
     assert simulated == {
         "expected_on_noise": 0.25, "noise_rate_per_session": pytest.approx(3 / 44), "noise_share_repaired": 0.5,
     }  # fmt: skip
+    (untold,) = (r for r in above_noise(clients, noise) if r.estimand == NOT_TESTABLE)
+    assert untold.note == "repairs above noise: the end of 3 ruptures is known; at least 10 needed"
+    monkeypatch.setattr("attachment_outcomes.rupture.against_noise.MIN_RUPTURES", 3)
     rows = {r.estimand: r for r in above_noise(clients, noise)}
     assert rows["share_above_noise"].estimate == pytest.approx(0.5)
     assert rows["rate_above_noise"].estimate == pytest.approx(3 / 22 - 3 / 44)

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
 from attachment_outcomes.inference.agreement import wilson
-from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
+from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.proportions import cluster_codes, robust_variance
 from attachment_outcomes.rupture.noise import OnNoise, noise_rows
 from attachment_outcomes.rupture.series import Flags, Numbers, Whole
 from attachment_outcomes.rupture.summary import PREVALENCE
 
+REPAIRED = "repaired_above_noise"
+MIN_RUPTURES = 10  # whose end is known: with fewer a share has no interval worth the name
 CAVEAT = "SDs and autocorrelation of the noise are those of these data, real ruptures included: if anything it is too lively"
 
 
@@ -60,7 +62,8 @@ def above_noise(
     -------
     Estimates
         Analysis ``rupture_prevalence``: ``share_above_noise``, ``rate_above_noise``, ``repaired_above_noise``, above 0 where people
-        show more than noise. A difference of shares is a proportion: 0.1 is ten points.
+        show more than noise. A difference of shares is a proportion: 0.1 is ten points. Of repairs there is none, and a
+        reason, where the end of fewer than ten ruptures is known.
     """
     known = clients["n_ruptures"].notna().to_numpy(dtype=bool)
     simulated = np.zeros(len(clients), dtype=bool)
@@ -72,7 +75,13 @@ def above_noise(
     found = {r.estimand: r for r in noise_rows(noise, definition, ci_level=ci_level)}
     for estimand, unit, of_noise, parts in _ratios(clients[known], noise, (known & simulated)[noise.chosen]):
         row = found.get(of_noise)
-        if row is None or not parts.bottom.sum():
+        if row is None:
+            continue
+        if estimand == REPAIRED and parts.bottom.sum() < MIN_RUPTURES:
+            reason = (
+                f"repairs above noise: the end of {parts.bottom.sum():.0f} ruptures is known; at least {MIN_RUPTURES} needed"
+            )
+            yield replace(not_testable(PREVALENCE, reason, outcome=outcome), definition=definition, group=group)
             continue
         own, made = _influence(parts.top, parts.bottom), _influence(parts.noise_top, parts.noise_bottom)
         if np.array_equal(known, known & simulated):
@@ -109,7 +118,7 @@ def _ratios(clients: pd.DataFrame, noise: OnNoise, used: Flags) -> Iterator[tupl
     rate = _Ratio(ruptures, sessions, mean(noise.ruptures), counted * noise.sessions[used])
     yield "rate_above_noise", "ruptures per session", "noise_rate_per_session", rate
     ends = _Ratio(repaired, repaired + unrepaired, mean(noise.repaired), mean(noise.told))
-    yield "repaired_above_noise", "proportion", "noise_share_repaired", ends
+    yield REPAIRED, "proportion", "noise_share_repaired", ends
 
 
 def _influence(top: Numbers, bottom: Numbers) -> Numbers:

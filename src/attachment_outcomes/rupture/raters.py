@@ -186,23 +186,43 @@ def _directions(base: Estimate, level: str, cells: Numbers) -> Iterator[Estimate
         )  # fmt: skip
     if len(cells) < 2:
         return
-    change = cells[:, 2] - cells[:, 1]
-    value = float(change.sum() / n.sum())
-    error, half, p_value = _ratio_error(change - value * n, float(n.sum()), value, base.ci_level)
+    change = rater_difference(cells, ci_level=base.ci_level)
     yield replace(
-        base, estimand="therapist_minus_client", group=level, estimate=value, std_error=error, ci_low=value - half,
-        ci_high=value + half, p_value=p_value, unit="proportion",
-        method="difference of paired shares, cluster-robust by person (CR1), t on G - 1 df",
-        note=f"above 0: more by the therapist's ratings; {base.note}",
+        base, estimand="therapist_minus_client", group=level, estimate=change.estimate, std_error=change.std_error,
+        ci_low=change.ci_low, ci_high=change.ci_high, p_value=change.p_value, unit="proportion", method=change.method,
+        note="; ".join(filter(None, ["above 0: more by the therapist's ratings", base.note, change.note])),
     )  # fmt: skip
 
 
-def _ratio_error(sums: Numbers, n: float, value: float, ci_level: float) -> tuple[float, float, float]:
-    """Return standard error, half width and p value from influence values already summed by person."""
-    people = len(sums)
-    error = math.sqrt(people / (people - 1) * float((sums**2).sum())) / n
-    half = float(student.ppf(0.5 + ci_level / 2, people - 1)) * error
-    return error, half, float(2 * student.sf(abs(value) / error, people - 1)) if error > 0 else math.nan
+def rater_difference(cells: Numbers, *, ci_level: float = CI_LEVEL) -> Effect:
+    r"""Return by how much the share that the therapist marks is above the client's: what McNemar's test asks, with clusters.
+
+    .. math:: D = \frac{\sum_i (c_i - b_i)}{\sum_i n_i}, \quad
+        SE^2 = \frac{G}{G - 1}\frac{\sum_i (c_i - b_i - D n_i)^2}{(\sum_i n_i)^2}
+
+    with b sessions (onsets, treatments) of person i that only the client and c that only the therapist marks, of n; t on G − 1 df.
+
+    Parameters
+    ----------
+    cells : (persons, 4) floats
+        Counts of both, client only, therapist only, neither.
+    ci_level : float
+        Confidence level.
+
+    Raises
+    ------
+    StatisticsError
+        If fewer than two persons have a count.
+    """
+    own = cells[cells.sum(axis=1) > 0]
+    person = np.repeat(np.arange(len(own)), 4)
+    # Units of one person and cell are alike, so that each cell is one unit with its count as weight.
+    change = np.tile([0.0, -1.0, 1.0, 0.0], len(own))
+    weight = own.ravel()
+    value = float((weight * change).sum() / max(weight.sum(), 1.0))
+    influence = weight * (change - value) * len(weight) / max(weight.sum(), 1.0)
+    how = "difference of paired shares, cluster-robust by person (CR1), t on G - 1 df"
+    return replace(effect(value, influence, person, method=how, ci_level=ci_level), n=int(weight.sum()))
 
 
 def both_rated(client: Series, therapist: Series) -> Ratings:
