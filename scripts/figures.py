@@ -9,6 +9,7 @@ from attachment_outcomes.files import read_table
 from attachment_outcomes.inference.estimate import read_estimates
 from attachment_outcomes.job import Job, run
 from attachment_outcomes.present.drawing import NothingToDraw, not_drawn, save
+from attachment_outcomes.present.stand_in import labelled
 from attachment_outcomes.registry import resolve
 
 
@@ -27,7 +28,7 @@ def main(job: Job) -> None:
         except NothingToDraw as reason:
             logging.getLogger(__name__).warning("%s: %s", name, reason)
             drawing = not_drawn(str(reason))
-        save(drawing, folder / name, caption=captions / f"{name}.txt")
+        save(labelled(drawing, name, job.params.settings), folder / name, caption=captions / f"{name}.txt")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from attachment_outcomes.release.disclosure import blank_like, suppress, suppres
 
 FUNNEL_LIMITS = [f"{side}{level}{kind}" for side in ("low", "high") for level in ("95", "998") for kind in ("", "_adjusted")]
 EQUIVALENCE_LIMITS = ["tost_low", "tost_high", "ci_low", "ci_high", "p_equivalence", "p_difference"]
+REPAIR_SHARES = ["share", "log_odds", "log_odds_low", "log_odds_high", "estimate", "ci_low", "ci_high"]
 LATENT = ["mean_change", "true_change_sd", "observed_change_sd", "true_variance", "error_variance", "reliability"]
 # Table: its counts, the columns that tell tables apart, the columns whose totals are known, and what is made from the counts.
 COUNTS: dict[str, dict[str, Any]] = {
@@ -43,6 +44,26 @@ COUNTS: dict[str, dict[str, Any]] = {
     "security_reliability": {"counts": []},
     "equivalence": {"counts": ["n", "first_n", "second_n"], "derived": ["estimate", "std_error", *EQUIVALENCE_LIMITS]},
     "specifications": {"counts": ["n"], "derived": ["estimate", "std_error", "ci_low", "ci_high"], "shares": {"estimate": "n"}},
+    "rupture_agreement": {
+        "counts": ["n_people", "n_both", "n_a_only", "n_b_only"],
+        # Agreement and the indices give the cells back.
+        "derived": ["kappa", "std_error", "ci_low", "ci_high", "agreement", "pabak", "prevalence_index", "bias_index"],
+    },
+    "rupture_raters": {
+        "counts": ["n_pairs", "n_both", "n_client_only", "n_therapist_only"],
+        "derived": ["kappa", "ci_low", "ci_high"],
+    },
+    "rupture_shapes": {"counts": ["n", "n_clients"], "derived": ["share", "ci_low", "ci_high"], "shares": {"share": "n"}},
+    "observer_codes": {"counts": ["n_sessions", "n_seen"], "derived": ["share", "mean_significance", "agreement", "kappa"]},
+    "rupture_states": {"counts": ["n", "n_left"]},
+    "repair_literature": {"counts": ["n"], "derived": ["r", "ci_low", "ci_high"]},
+    "alliance_within_bins": {"counts": ["n_clients"], "derived": ["predictor_deviation", "outcome_deviation", "std_error"]},
+    "session_breaks": {"counts": ["n_clients"], "derived": ["mean_change", "std_error"]},
+    "therapist_repair": {"counts": ["n_clients", "n_ruptures", "n_repaired"], "derived": [*REPAIR_SHARES, *FUNNEL_LIMITS]},
+    "repair_specifications": {
+        "counts": ["n", "n_none", "n_repaired", "n_unrepaired"],
+        "derived": ["estimate", "std_error", "ci_low", "ci_high", "p_value", "expected"],
+    },
     # The limits are functions of n, so they would give it back.
     "funnel": {"counts": ["n", "events"], "derived": ["proportion", *FUNNEL_LIMITS]},
     "completeness": {"counts": ["n_present", "n_expected"], "derived": ["proportion"]},

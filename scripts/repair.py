@@ -14,6 +14,8 @@ def main(job: Job) -> None:
         settings=job.params.settings,
         criteria=job.params.criteria,
         instruments=job.params.instruments,
+        published=job.params.published,
+        coding=job.params.coding,
         ci_level=job.params.ci_level,
         seed=job.seed,
     )

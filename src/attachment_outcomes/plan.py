@@ -19,9 +19,11 @@ from typing import Any
 from attachment_outcomes.config import (
     data_folder,
     load_claims,
+    load_coding_system,
     load_config,
     load_criteria,
     load_instruments,
+    load_published,
     load_study,
     project_root,
 )
@@ -92,6 +94,16 @@ class Plan:
                 place = f"config/studies/{study}.yaml, key rupture/criteria"
                 raise ConfigError(problem(place, f"no criterion {name!r}; allowed: {', '.join(known)}.{did_you_mean(name, known)}"))
         return {name: known[name] for name in block["criteria"]}
+
+    def published(self, study: str) -> list[dict[str, Any]]:
+        """Return the published results that a study's own are set beside."""
+        block = self.studies[study].get("rupture")
+        return [] if block is None else list(load_published(block["published"])["results"])
+
+    def coding(self, study: str) -> dict[str, Any] | None:
+        """Return the system that a study's observers coded by."""
+        block = self.studies[study].get("rupture")
+        return None if block is None else load_coding_system(block["observer"]["system"])
 
     def rules_of_criteria(self, study: str) -> list[str]:
         """Return the functions that a study's rupture criteria name, for the fingerprint."""

@@ -316,7 +316,7 @@ def data_of(observations, sessions, **settings):
     tables = {name: empty(name) for name in ("scores", "treatments")}
     tables |= {"sessions": sessions, "observations": observations}
     block = {"alliance": "alliance", "criteria": ["control_chart"], **settings}
-    return RuptureData(tables, block, load_criteria("rupture"), {})
+    return RuptureData(tables, block, load_criteria("rupture"), {}, coding=load_coding_system("3rs"))
 
 
 @pytest.fixture(scope="module")

@@ -30,6 +30,8 @@ rule rupture:
         settings=lambda wildcards: STUDIES[wildcards.study].get("rupture"),
         criteria=lambda wildcards: PLAN.criteria(wildcards.study),
         instruments=lambda wildcards: PLAN.instruments_of(wildcards.study),
+        published=lambda wildcards: PLAN.published(wildcards.study),
+        coding=lambda wildcards: PLAN.coding(wildcards.study),
         ci_level=PLAN.config["ci_level"],
         seed=PLAN.config["seed"],
     resources:
@@ -67,6 +69,8 @@ rule repair:
         settings=lambda wildcards: STUDIES[wildcards.study].get("rupture"),
         criteria=lambda wildcards: PLAN.criteria(wildcards.study),
         instruments=lambda wildcards: PLAN.instruments_of(wildcards.study),
+        published=lambda wildcards: PLAN.published(wildcards.study),
+        coding=lambda wildcards: PLAN.coding(wildcards.study),
         ci_level=PLAN.config["ci_level"],
         seed=PLAN.config["seed"],
     resources:

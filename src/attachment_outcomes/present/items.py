@@ -92,6 +92,28 @@ FIGURES: dict[str, Item] = {
     "rupture_outcome": Item(
         RUPTURES, "Outcome by rupture and repair", ("rupture_outcomes", "estimates"), _has("rupture", "outcome")
     ),
+    "rupture_agreement": Item(RUPTURES, "Agreement of the criteria", ("rupture_agreement", "estimates"), _has("rupture")),
+    "rupture_timeline": Item(
+        RUPTURES, "One client under every criterion", ("rupture_series", "episodes", "rupture_clients"), _has("rupture")
+    ),
+    "rupture_clients": Item(
+        RUPTURES, "Clients from the fewest to the most ruptures", ("rupture_series", "episodes", "rupture_clients"), _has("rupture")
+    ),
+    "observer_ratings": Item(
+        RUPTURES,
+        "What observers saw",
+        ("observer_codes", "estimates"),
+        _both(_has("rupture"), _feeds("observations")),
+    ),
+    "repair_timing": Item(RUPTURES, "Repair by when it was known", ("rupture_states", "estimates"), _has("rupture", "outcome")),
+    "repair_forest": Item(RUPTURES, "Beside the literature", ("repair_literature",), _has("rupture", "outcome")),
+    "alliance_within": Item(
+        RUPTURES, "From session to session", ("alliance_within_bins", "estimates"), _has("rupture", "symptoms")
+    ),
+    "therapist_repair": Item(RUPTURES, "Repair by therapist", ("therapist_repair", "estimates"), _has("rupture")),
+    "repair_specification": Item(
+        RUPTURES, "Specification curve of repair", ("repair_specifications", "estimates"), _has("rupture", "outcome")
+    ),
     "transmission_mosaic": Item(
         "Transmission",
         "Parents' and children's classes",
@@ -174,10 +196,28 @@ FILES: dict[str, str] = {
             "tipping_point",
             "equivalence",
             "specifications",
+            "rupture_agreement",
+            "rupture_raters",
+            "rupture_shapes",
+            "observer_codes",
+            "rupture_states",
+            "repair_literature",
+            "alliance_within_bins",
+            "session_breaks",
+            "therapist_repair",
+            "repair_specifications",
         )
     },
     **{
         name: f"steps/{name}.parquet"
-        for name in ("people_change", "styles", "episodes", "rupture_series", "rupture_outcomes", "transmission_pairs")
+        for name in (
+            "people_change",
+            "styles",
+            "episodes",
+            "rupture_series",
+            "rupture_clients",
+            "rupture_outcomes",
+            "transmission_pairs",
+        )
     },
 }

@@ -10,7 +10,7 @@ unread          a criterion of which nobody has what it reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -33,6 +33,8 @@ from attachment_outcomes.rupture.inputs import (
     rating_of,
     therapists,
 )
+from attachment_outcomes.rupture.observer.codes import read_codes
+from attachment_outcomes.rupture.observer.codings import filled_sessions, read_codings, session_ratings
 from attachment_outcomes.rupture.series import Series, read_series
 from attachment_outcomes.rupture.summary import client_summary
 
@@ -53,6 +55,10 @@ class RuptureData:
         Presets by name; the settings name those to use, the first of them primary.
     instruments
         Instruments by key, for a score's direction and range.
+    published
+        Published results that this study's own are set beside.
+    coding
+        The system that observers coded by, or None.
     ci_level
         Confidence level of every interval.
     seed
@@ -65,6 +71,8 @@ class RuptureData:
     settings: Mapping[str, Any]
     criteria: Mapping[str, Mapping[str, Any]]
     instruments: Instruments
+    published: Sequence[Mapping[str, Any]] = ()
+    coding: Mapping[str, Any] | None = None
     ci_level: float = CI_LEVEL
     seed: int = 0
     flow: Flow = field(default_factory=Flow)
@@ -108,6 +116,15 @@ class RuptureData:
         return rating.read(alliance_ratings(tables["scores"], tables["sessions"], tables["treatments"], alliance=name, rater=rater))
 
     @cached_property
+    def sessions(self) -> pd.DataFrame:
+        """The sessions table, with observers' ratings from their codings where it has none itself."""
+        observations = self.tables.get("observations")
+        if observations is None or observations.empty or self.coding is None:
+            return self.tables["sessions"]
+        system = read_codes(self.coding)
+        return filled_sessions(self.tables["sessions"], session_ratings(read_codings(observations, system), system))
+
+    @cached_property
     def series(self) -> Series:
         """Every client's rated sessions.
 
@@ -140,7 +157,7 @@ class RuptureData:
             return self.series
         kept = ("reads", *criterion.reads)
         if kept not in self._kept:
-            sessions = self.tables["sessions"]
+            sessions = self.sessions
             lacking = [c for c in criterion.reads if c not in sessions or not sessions[c].notna().any()]
             if lacking:
                 raise StatisticsError(f"no session has {', '.join(lacking)}, which {criterion.name} reads")

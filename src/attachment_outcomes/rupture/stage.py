@@ -47,6 +47,8 @@ def run_step(
     settings: Mapping[str, Any] | None,
     criteria: Mapping[str, Mapping[str, Any]],
     instruments: Mapping[str, Mapping[str, Any]],
+    published: Sequence[Mapping[str, Any]] = (),
+    coding: Mapping[str, Any] | None = None,
     ci_level: float = CI_LEVEL,
     seed: int = 0,
 ) -> StepResult:
@@ -65,6 +67,10 @@ def run_step(
         Presets by name; the settings name those to use, the first of them primary.
     instruments
         Instruments by key, for a score's direction and range.
+    published
+        Published results that this study's own are set beside.
+    coding
+        The system that observers coded by (``config/observer``), if any.
     ci_level
         Confidence level of every interval.
     seed
@@ -80,7 +86,7 @@ def run_step(
     """
     if settings is None:
         return gather(analyses, [a.silent(NO_RATINGS) for a in analyses], Flow())
-    data = RuptureData(tables, settings, criteria, instruments, ci_level, seed)
+    data = RuptureData(tables, settings, criteria, instruments, published, coding, ci_level, seed)
     found = gather(analyses, [_run(analysis, data) for analysis in analyses], data.flow)
     return replace(found, estimates=labelled(found.estimates, data.rating))
 

@@ -9,13 +9,12 @@ published           pooled correlations of ``config/published``; they are set be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from attachment_outcomes.config import load_published
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.correlation import Correlation
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, Estimate
@@ -55,7 +54,7 @@ def analyse(data: RuptureData) -> Part:
         rows.append(_correlation(data, joined, "share_repaired", adjust, group=SHARE, **shared))
         rows.append(_converted(data, joined, adjust, definition=found.criterion.name))
     rows += _ratings(data, adjust)
-    return Part(rows, {"repair_literature": beside(rows, str(data.settings.get("published", "rupture")))})
+    return Part(rows, {"repair_literature": beside(rows, data.published)})
 
 
 def _correlation(data: RuptureData, clients: pd.DataFrame, column: str, adjust: Sequence[str], **named: Any) -> Estimate:
@@ -113,7 +112,7 @@ def _converted(data: RuptureData, clients: pd.DataFrame, adjust: Sequence[str], 
 
 def _ratings(data: RuptureData, adjust: Sequence[str]) -> Iterator[Estimate]:
     """Yield the correlation of each rated resolution that the sessions hold."""
-    sessions = data.tables["sessions"]
+    sessions = data.sessions
     known = [c for c in RATINGS if c in sessions and sessions[c].notna().any()]
     if not known:
         return
@@ -124,7 +123,7 @@ def _ratings(data: RuptureData, adjust: Sequence[str]) -> Iterator[Estimate]:
         yield _correlation(data, rows, "_rated", adjust, group=RATED, definition=RATINGS[column], primary=False)
 
 
-def beside(rows: Sequence[Estimate], published: str) -> pd.DataFrame:
+def beside(rows: Sequence[Estimate], published: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Return the study's own correlations and the published ones in one table."""
     own = [
         {"source": OWN, "key": row.definition, "label": row.group, "about": "resolution", "primary": row.primary, "r": row.estimate,
@@ -134,7 +133,7 @@ def beside(rows: Sequence[Estimate], published: str) -> pd.DataFrame:
     ]  # fmt: skip
     other = [
         {"source": PUBLISHED, "primary": False, "note": "", "n": pd.NA, **{k: v for k, v in result.items() if k in _KEPT}}
-        for result in load_published(published)["results"]
+        for result in published
     ]
     return pd.DataFrame([*own, *other])
 

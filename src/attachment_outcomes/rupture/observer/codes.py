@@ -14,10 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attachment_outcomes.config import load_coding_system
 from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 
-DEFAULT = "3rs"
 COUNT, SIGNIFICANCE, RATING = "count", "significance", "rating"
 SUFFIX = "_significance"
 CLIENT = "client"
@@ -93,8 +91,3 @@ def read_codes(content: Mapping[str, Any]) -> CodingSystem:
         ruptures=tuple(name for name, given in families.items() if given.get("rupture")),
         published=tuple(content.get("published", ())),
     )
-
-
-def coding_system(name: str = DEFAULT) -> CodingSystem:
-    """Return a coding system by the name of its file in ``config/observer``; see :func:`read_codes`."""
-    return read_codes(load_coding_system(name))
