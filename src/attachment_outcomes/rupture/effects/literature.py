@@ -49,7 +49,7 @@ def analyse(data: RuptureData) -> Part:
     rows: list[Estimate] = []
     adjust = adjustment(data)
     for i, (clients, found) in enumerate(zip(data.clients, data.detections, strict=True)):
-        joined = data.with_outcome(with_first_rating(clients, found))
+        joined = data.with_outcome(with_first_rating(data, clients))
         shared = {"definition": found.criterion.name, "primary": i == 0}
         rows.append(_correlation(data, joined, "share_repaired", adjust, group=SHARE, **shared))
         rows.append(_converted(data, joined, adjust, definition=found.criterion.name))
@@ -116,7 +116,7 @@ def _ratings(data: RuptureData, adjust: Sequence[str]) -> Iterator[Estimate]:
     known = [c for c in RATINGS if c in sessions and sessions[c].notna().any()]
     if not known:
         return
-    clients = data.with_outcome(with_first_rating(data.clients[0], data.detections[0]))
+    clients = data.with_outcome(with_first_rating(data, data.clients[0]))
     for column in known:
         means = sessions[sessions[column].notna()].groupby("person_id")[column].agg(["mean", "size"]).astype("float64")
         rows = clients.join(means["mean"].rename("_rated"), on="client")

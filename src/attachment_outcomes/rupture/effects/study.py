@@ -10,7 +10,6 @@ import pandas as pd
 from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.estimate import Estimate
 from attachment_outcomes.inference.steps import Part
-from attachment_outcomes.rupture.criteria import Detection
 from attachment_outcomes.rupture.data import RuptureData
 from attachment_outcomes.rupture.effects.contrasts import OUTCOME, PAIRS, contrast_rows, e_value_rows, fitted
 from attachment_outcomes.rupture.effects.standardisation import standardised_means
@@ -45,9 +44,9 @@ def adjustment(data: RuptureData) -> tuple[str, ...]:
     return named
 
 
-def with_first_rating(clients: pd.DataFrame, found: Detection) -> pd.DataFrame:
-    """Return a client table with ``first_alliance``, the first rating of the criterion's series; nobody ruptures there."""
-    series = found.series
+def with_first_rating(data: RuptureData, clients: pd.DataFrame) -> pd.DataFrame:
+    """Return a client table with ``first_alliance``, the first rating of the alliance, in which no criterion sees a fall."""
+    series = data.series
     rated = series.lengths > 0
     first = series.clients[rated].assign(**{FIRST: series.values[series.starts[:-1][rated]]})
     return clients.merge(first, how="left", on=["client", "treatment_id"])
@@ -62,7 +61,7 @@ def analyse(data: RuptureData) -> Part:
     rows: list[Estimate] = []
     table = None
     for i, (clients, found) in enumerate(zip(data.clients, data.detections, strict=True)):
-        joined = data.with_outcome(with_first_rating(clients, found))
+        joined = data.with_outcome(with_first_rating(data, clients))
         table = joined if table is None else table
         if not joined[["pre", "post"]].notna().all(axis=1).any():
             reason = f"no client has both alliance ratings and {data.outcome} at start and end"

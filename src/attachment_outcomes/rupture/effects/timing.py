@@ -67,7 +67,7 @@ def _landmarks(data: RuptureData, found: Detection, *, primary: bool) -> list[Es
     own = therapists(series, data.tables["treatments"])
     ends = data.ends
     if FIRST in adjust:
-        first = with_first_rating(found.series.clients, found).drop_duplicates("client").set_index("client")[FIRST]
+        first = with_first_rating(data, series.clients).drop_duplicates("client").set_index("client")[FIRST]
         ends = ends.join(first)
     when = _end_sessions(data)
     rows: list[Estimate] = []
@@ -97,9 +97,10 @@ def _end_sessions(data: RuptureData) -> pd.Series | None:
 
 def _leaving(data: RuptureData, found: Detection) -> tuple[list[Estimate], pd.DataFrame]:
     """Return leaving early by state, and how many were in which state after each session."""
-    states = running_states(found.series, found.criterion)
+    series = data.series_of(found.criterion)
+    states = running_states(series, found.criterion)
     name = found.criterion.name
-    clients = found.series.clients.assign(therapist_id=therapists(found.series, data.tables["treatments"]))
+    clients = series.clients.assign(therapist_id=therapists(series, data.tables["treatments"]))
     ends = data.tables["treatments"][["person_id", "treatment_id", "end_reason"]].rename(columns={"person_id": "client"})
     clients = clients.merge(ends, how="left", on=["client", "treatment_id"]).join(data.ends["pre"], on="client")
     rows = states.merge(clients, how="left", left_on="series", right_index=True)
