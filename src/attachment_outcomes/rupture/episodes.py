@@ -18,6 +18,7 @@ pattern     how the scores go down and come back, see ``PATTERNS``
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,18 +112,24 @@ def find_episodes(series: Series, signal: Signal, *, window: int = WINDOW, late_
     candidates = candidates[signal.assessable[series.group[candidates]]]
     group = series.group[candidates]
     last = series.starts[1:][group]  # one past the last row of the candidate's series
-    if signal.returns is None:
-        back = _first_return(signal.position, signal.target, candidates, last)
-    else:
-        back = np.minimum(_next_flag(signal.returns, candidates + (not signal.same_session)), last)
-    end = np.maximum(back, candidates + 1)
-    if not signal.lasts:
-        over = back > candidates + window
-        back = np.where(over, last, back)
-        end = np.where(over, np.minimum(candidates + window + 1, last), end)
-    # A session that is reported as a rupture, and resolves the one that was open, is part of that one.
-    chosen = _without_overlap(candidates, np.where(back < last, back + 1, end), group, len(series.values))
-    group, onset, back, end, last = group[chosen], candidates[chosen], back[chosen], end[chosen], last[chosen]
+
+    flagged = np.append(np.flatnonzero(signal.returns), len(series.values)) if signal.returns is not None else None
+
+    def over(which: Whole) -> tuple[Whole, Whole]:
+        """Return the row of the return, or one past the series, and one past the last row inside the episode."""
+        begin, bound = candidates[which], last[which]
+        if flagged is None:
+            back = _first_return(signal.position, signal.target, begin, bound)
+        else:
+            back = np.minimum(flagged[np.searchsorted(flagged, begin + (not signal.same_session))], bound)
+        end = np.maximum(back, begin + 1)
+        if signal.lasts:
+            return back, end
+        late = back > begin + window
+        return np.where(late, bound, back), np.where(late, np.minimum(begin + window + 1, bound), end)
+
+    chosen, back, end = _one_after_another(candidates, group, last, over, len(series.values))
+    group, onset, last = group[chosen], candidates[chosen], last[chosen]
 
     returned = back < last
     repaired = returned & ((back - onset <= window) | late_repair)
@@ -203,28 +210,28 @@ def _first_return(position: Numbers, target: Numbers, candidates: Whole, last: W
     return back
 
 
-def _next_flag(flags: Flags, rows: Whole) -> Whole:
-    """Return the first flagged row at or after each row, or one past the rows."""
-    flagged = np.append(np.flatnonzero(flags), len(flags))
-    return flagged[np.searchsorted(flagged, rows)]
+def _one_after_another(
+    candidates: Whole, group: Whole, last: Whole, over: Callable[[Whole], tuple[Whole, Whole]], n_rows: int
+) -> tuple[Whole, Whole, Whole]:
+    """Return which candidates begin outside an earlier episode (the others are part of it), with their return and end.
 
-
-def _without_overlap(candidates: Whole, stable: Whole, group: Whole, n_rows: int) -> Whole:
-    """Return the candidates that begin once an earlier episode is over (from row ``stable`` on); the others are part of it."""
-    if not candidates.size:
-        return np.zeros(0, dtype=np.int64)
-    current = np.flatnonzero(np.diff(group, prepend=-1))  # the first candidate of each series
+    All series take their first episode together, then their second, and so on, so that no session is walked twice.
+    """
     earlier = np.zeros(n_rows + 1, dtype=np.int64)  # candidates before each row
     earlier[candidates + 1] = 1
-    following = np.cumsum(earlier, out=earlier)[np.minimum(stable, n_rows)]  # the first candidate of the time after
-    chosen = []
+    np.cumsum(earlier, out=earlier)
+    begins, back, end = np.zeros(len(candidates), dtype=bool), last.copy(), last.copy()
+    current = np.flatnonzero(np.diff(group, prepend=-1))  # the first candidate of each series
     while current.size:
-        chosen.append(current)
-        after = following[current]
-        inside = after < len(candidates)
-        current, after = current[inside], after[inside]
-        current = after[group[after] == group[current]]
-    return np.sort(np.concatenate(chosen))
+        begins[current] = True
+        back[current], end[current] = over(current)
+        # A session that is reported as a rupture, and resolves the one that was open, is part of that one.
+        bound = last[current]
+        stable = np.where(back[current] < bound, back[current] + 1, end[current])
+        after = earlier[np.minimum(stable, n_rows)]
+        current = after[after < earlier[bound]]
+    chosen = np.flatnonzero(begins)
+    return chosen, back[chosen], end[chosen]
 
 
 def _expand(start: Whole, end: Whole) -> tuple[Whole, Whole]:
