@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.stats import betabinom, binom, norm
 
 from attachment_outcomes.errors import StatisticsError
 
@@ -111,6 +112,112 @@ def overdispersion(events: npt.ArrayLike, n: npt.ArrayLike, *, target: float, wi
     z = np.clip(z, *np.quantile(z, [winsorised, 1 - winsorised]))
     phi = float(np.mean(z**2))
     weight = 4 * size
+    excess = k * phi - (k - 1)
+    tau2 = excess / (weight.sum() - (weight**2).sum() / weight.sum()) if excess > 0 else 0.0
+    return Overdispersion(phi, float(tau2), k)
+
+
+def exact_limits(
+    n: npt.ArrayLike, *, target: float, level: float, between: float = 0.0
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    r"""Limits of a proportion of few events around a target, from the binomial distribution itself.
+
+    For the tail probability q, r is the smallest count with :math:`P(R \le r) \ge q`, and the limit is interpolated between counts,
+
+    .. math:: \frac1n\left[r - \frac{P(R \le r) - q}{P(R = r)}\right]
+
+    It is 0 or 1 where no count is unlikely enough on that side. For a verdict on one unit take :func:`exact_tail`: between two
+    counts the line is a matter of drawing.
+
+    Parameters
+    ----------
+    n : (k,) array of int
+        Cases of each unit, above 0.
+    target : float
+        Proportion between 0 and 1, neither of them.
+    level : float
+        Level of the limits, e.g. 0.95 or 0.998.
+    between : float
+        Variance of the units' own proportions: R is then beta-binomial with that variance between units.
+
+    Returns
+    -------
+    low, high : (k,) arrays
+        Proportions, within 0 and 1.
+
+    Raises
+    ------
+    StatisticsError
+        If ``target`` or ``level`` is not between 0 and 1, ``n`` is no whole number above 0, or ``between`` is negative or as large
+        as proportions cannot vary.
+
+    References
+    ----------
+    Spiegelhalter, D. J. (2005). Funnel plots for comparing institutional performance. Statistics in Medicine, 24, 1185-1202.
+    """
+    if not 0 < level < 1:
+        raise StatisticsError(f"funnel: level {level} is not between 0 and 1")
+    sizes = np.asarray(n, dtype=np.float64)
+    counts = _counts(sizes, target, between)
+    tail = (1 - level) / 2
+    found = []
+    for q in (tail, 1 - tail):
+        r = counts.ppf(q)
+        found.append(np.clip((r - (counts.cdf(r) - q) / counts.pmf(r)) / sizes, 0.0, 1.0))
+    return np.where(counts.pmf(0) >= tail, 0.0, found[0]), np.where(counts.pmf(sizes) >= tail, 1.0, found[1])
+
+
+def exact_tail(events: npt.ArrayLike, n: npt.ArrayLike, *, target: float, between: float = 0.0) -> npt.NDArray[np.float64]:
+    """Return for each unit how likely a count as far out is by chance: twice the smaller tail, at most 1; see :func:`exact_limits`.
+
+    Raises
+    ------
+    StatisticsError
+        As :func:`exact_limits`.
+    """
+    count, sizes = np.asarray(events, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    counts = _counts(sizes, target, between)
+    return np.asarray(np.minimum(2 * np.minimum(counts.cdf(count), counts.sf(count - 1)), 1.0), dtype=np.float64)
+
+
+def _counts(sizes: npt.NDArray[np.float64], target: float, between: float) -> Any:
+    """Return the distribution of counts by chance, or with a variance between units."""
+    if not 0 < target < 1:
+        raise StatisticsError(f"funnel: target {target} must lie between 0 and 1")
+    if (sizes <= 0).any() or (sizes != np.floor(sizes)).any():
+        raise StatisticsError("funnel: the numbers of cases must be whole and above 0")
+    if not 0 <= between < target * (1 - target):
+        raise StatisticsError(f"funnel: variance between units {between} is negative or too large for proportions")
+    if between == 0:
+        return binom(sizes, target)
+    weight = target * (1 - target) / between - 1
+    return betabinom(sizes, target * weight, (1 - target) * weight)
+
+
+def exact_overdispersion(events: npt.ArrayLike, n: npt.ArrayLike, *, target: float) -> Overdispersion:
+    r"""Variation between units relative to chance, right for few events a unit.
+
+    .. math:: z_i = \frac{p_i - p_0}{\sqrt{p_0(1-p_0)/n_i}}, \quad \phi = \frac1k\sum z_i^2, \quad
+        \tau^2 = \max\Big(0, \frac{k\phi - (k-1)}{\sum w_i - \sum w_i^2/\sum w_i}\Big), \quad w_i = \frac{n_i}{p_0(1-p_0)}
+
+    The expectation of :math:`z_i^2` is exactly 1 under chance alone whatever n; on the arcsine scale it is 1.5 to 1.8 with five
+    events a unit. Nothing is winsorised. ``tau2`` is on the scale of proportions.
+
+    Raises
+    ------
+    StatisticsError
+        If a unit has no cases, events outside 0 to n, or the target is 0 or 1.
+    """
+    count, size = np.asarray(events, dtype=np.float64), np.asarray(n, dtype=np.float64)
+    if (size <= 0).any() or (count < 0).any() or (count > size).any():
+        raise StatisticsError("funnel: events must lie between 0 and the unit's number of cases, which is above 0")
+    if not 0 < target < 1:
+        raise StatisticsError(f"funnel: target {target} must lie between 0 and 1")
+    k = len(size)
+    if k < 2:
+        return Overdispersion(np.nan, np.nan, k)
+    weight = size / (target * (1 - target))
+    phi = float(np.mean(weight * (count / size - target) ** 2))
     excess = k * phi - (k - 1)
     tau2 = excess / (weight.sum() - (weight**2).sum() / weight.sum()) if excess > 0 else 0.0
     return Overdispersion(phi, float(tau2), k)

@@ -30,7 +30,7 @@ from scipy.stats import norm
 
 from attachment_outcomes.errors import ConvergenceWarning, StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.inference.funnel import LEVELS, funnel_limits, overdispersion
+from attachment_outcomes.inference.funnel import LEVELS, Overdispersion, exact_limits, exact_overdispersion, exact_tail
 from attachment_outcomes.inference.logistic_mixed.fit import logistic_mixed_model
 from attachment_outcomes.inference.logistic_mixed.profile import TopSd, top_sd
 from attachment_outcomes.inference.logistic_mixed.result import LATENT_VARIANCE, LogisticFit
@@ -60,7 +60,7 @@ TABLES: dict[str, dict[str, str]] = {
         "share": "float64", "log_odds": "float64", "log_odds_low": "float64", "log_odds_high": "float64", "estimate": "float64",
         "ci_low": "float64", "ci_high": "float64", "target": "float64", "low95": "float64", "high95": "float64",
         "low998": "float64", "high998": "float64", "low95_adjusted": "float64", "high95_adjusted": "float64",
-        "low998_adjusted": "float64", "high998_adjusted": "float64",
+        "low998_adjusted": "float64", "high998_adjusted": "float64", "position": "str",
     }
 }  # fmt: skip
 
@@ -99,16 +99,20 @@ def analyse(data: RuptureData) -> Part:
         name = found.criterion.name
         try:
             ruptures = decided_ruptures(found, clients)
-            _count(data, name, found, ruptures)
-            ruptures = ruptures[ruptures[THERAPIST].notna()]
+            if i == 0:
+                _count(data, found, ruptures)
+            decided = ruptures[ruptures[THERAPIST].notna()]
             more, shown = repair_by_therapist(
-                ruptures, adjust=adjust if i == 0 else (), definition=name, primary=i == 0, outcome=data.alliance, fewest=fewest,
+                decided, adjust=adjust if i == 0 else (), singly=i == 0, definition=name, primary=i == 0, outcome=data.alliance,
+                fewest=fewest,
                 rng=data.rng(ANALYSIS, name), ci_level=data.ci_level,
             )  # fmt: skip
         except StatisticsError as error:
             rows.append(replace(not_testable(ANALYSIS, str(error), outcome=data.alliance), definition=name))
             continue
-        rows += more
+        unseen, nameless = len(found.episodes.outcome) - len(ruptures), len(ruptures) - len(decided)
+        left_out = f"; left out: {unseen} censored ruptures, {nameless} without a therapist"
+        rows += [replace(e, note=e.note + left_out) if e.estimand == "share_repaired" else e for e in more]
         table = shown if i == 0 else table
     rows += [
         replace(not_testable(ANALYSIS, reason, outcome=data.alliance), definition=name) for name, reason in data.unread.items()
@@ -146,10 +150,10 @@ def decided_ruptures(found: Detection, clients: pd.DataFrame) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _count(data: RuptureData, name: str, found: Detection, ruptures: pd.DataFrame) -> None:
+def _count(data: RuptureData, found: Detection, ruptures: pd.DataFrame) -> None:
     n, known = len(found.episodes.outcome), int(ruptures[THERAPIST].notna().sum())
-    data.count(f"therapist repair: end seen by {name}", n, len(ruptures), "censored: nobody saw how it ended", unit="ruptures")
-    data.count(f"therapist repair: therapist known by {name}", len(ruptures), known, "no therapist is named", unit="ruptures")
+    data.count("therapist repair: end seen", n, len(ruptures), "censored: nobody saw how it ended", unit="ruptures")
+    data.count("therapist repair: therapist known", len(ruptures), known, "no therapist is named", unit="ruptures")
 
 
 def repair_by_therapist(
@@ -160,6 +164,7 @@ def repair_by_therapist(
     definition: str = "",
     primary: bool = True,
     outcome: str = "",
+    singly: bool = True,
     fewest: int = FEWEST,
     ci_level: float = CI_LEVEL,
 ) -> tuple[list[Estimate], pd.DataFrame]:
@@ -176,8 +181,8 @@ def repair_by_therapist(
         Covariates of a second model, each per SD; one that does not vary, or is missing, is left out.
     definition, primary, outcome
         The criterion that found the ruptures, whether it is the primary one, and the alliance score.
-    fewest
-        Decided ruptures from which a therapist is shown singly; all count in the model.
+    singly, fewest
+        Whether therapists are shown singly, with the funnel; decided ruptures from which one is. All count in the model.
     ci_level
         Confidence level.
 
@@ -187,7 +192,7 @@ def repair_by_therapist(
         Analysis ``therapist_repair``. ``share_repaired`` (Wilson's interval at the effective n of therapists);
         ``therapist_variance`` and ``therapist_sd`` [log odds], ``therapist_share`` of the latent variance, ``median_odds_ratio``:
         limits by profile likelihood, p by the likelihood ratio at the boundary of 0; ``client_variance``; ``expected_low`` and
-        ``expected_high``; ``overdispersion_phi`` and ``funnel_variance`` (arcsine scale). With covariates again, group
+        ``expected_high``; ``overdispersion_phi`` and ``funnel_variance`` (of shares). With covariates again, group
         ``adjusted``, and ``odds_ratio_<covariate>``. The frame has the columns of ``TABLES`` but for codes instead of therapists.
 
     Raises
@@ -197,8 +202,9 @@ def repair_by_therapist(
 
     Notes
     -----
-    Limits of the funnel are on the arcsine scale around the share of all together (Spiegelhalter, 2005); they take ruptures of one
-    client as independent, and the adjusted ones allow for the variation beyond chance, whatever it comes from. Intervals of single
+    Limits of the funnel are exact, of the binomial around the share of all together (Spiegelhalter, 2005): therapists have few
+    ruptures, for which the arcsine scale does not hold. They take ruptures of one client as independent; the adjusted ones are of a
+    beta-binomial with the variation beyond chance, whatever it comes from, and decide the ``position``. Intervals of single
     therapists are the conditional modes ± 1.96 conditional standard errors in log odds, turned into shares.
 
     References
@@ -221,21 +227,24 @@ def repair_by_therapist(
         Estimate(
             estimand="share_repaired", estimate=found.estimate, std_error=found.std_error, ci_low=found.ci_low,
             ci_high=found.ci_high, unit="proportion", method=found.method, primary=primary,
-            note="; ".join(n for n in (said, "censored ruptures are left out", found.note) if n), **shared,
+            note="; ".join(n for n in (said, found.note) if n), **shared,
         )
     ]  # fmt: skip
     model = fit_repair(ruptures, (), ci_level)
     rows += _model_rows(model, said, {**shared, "primary": primary})
-    table, spread = _therapists(ruptures, model, fewest, rng)
-    for name, value, unit, note in (
-        ("overdispersion_phi", spread[0], "ratio", "squared z scores of the therapists shown around the common "
-         "share; 1 is chance alone, if a client's ruptures were independent"),
-        ("funnel_variance", spread[1], "arcsine variance", "between therapists beyond chance, by moments"),
-        ("n_shown", float(len(table)), "therapists", f"with {fewest} or more decided ruptures; the others are in the model only"),
-    ):  # fmt: skip
-        rows.append(
-            Estimate(estimand=name, estimate=value, unit=unit, method="funnel, arcsine", note=note, primary=primary, **shared)
-        )
+    table = pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in TABLES["therapist_repair"].items()})
+    if singly:
+        table, spread = _therapists(ruptures, model, fewest, rng)
+        shown = f"with {fewest} or more decided ruptures; the others are in the model only"
+        chance = "squared z scores of the therapists shown around the common share; 1 is chance alone, if ruptures were independent"
+        for name, value, unit, note in (
+            ("overdispersion_phi", spread.phi, "ratio", chance),
+            ("funnel_variance", spread.tau2, "variance of proportions", "between therapists beyond chance, by moments"),
+            ("n_shown", float(len(table)), "therapists", shown),
+        ):
+            rows.append(
+                Estimate(estimand=name, estimate=value, unit=unit, method="funnel, exact", note=note, primary=primary, **shared)
+            )
     used = [c for c in adjust if c in ruptures and ruptures[c].max() > ruptures[c].min()]
     if used:
         rows += _adjusted(ruptures, used, said, {**shared, "primary": False, "group": "adjusted"})
@@ -337,8 +346,8 @@ def _adjusted(ruptures: pd.DataFrame, covariates: Sequence[str], said: str, shar
 
 def _therapists(
     ruptures: pd.DataFrame, model: RepairModel, fewest: int, rng: np.random.Generator
-) -> tuple[pd.DataFrame, tuple[float, float]]:
-    """Return a row a therapist who is shown, without names, and their funnel's overdispersion and variance."""
+) -> tuple[pd.DataFrame, Overdispersion]:
+    """Return a row a therapist who is shown, without names, and how much more they differ than chance."""
     grouped = ruptures.groupby(THERAPIST, sort=True)
     units = grouped["repaired"].agg(["size", "sum"]).rename(columns={"size": "n_ruptures", "sum": "n_repaired"})
     units["n_clients"] = grouped[CLIENT].nunique()
@@ -354,10 +363,13 @@ def _therapists(
     units = units.iloc[rng.permutation(len(units))]
     units = units[(units["n_ruptures"] >= fewest).to_numpy(dtype=bool)].reset_index(drop=True)
     units["therapist"] = [f"therapist {i}" for i in range(1, len(units) + 1)]
-    # The arcsine scale does not hold for two or three ruptures, so overdispersion is that of the therapists shown.
-    spread = overdispersion(units["n_repaired"], units["n_ruptures"], target=target)
+    spread = exact_overdispersion(units["n_repaired"], units["n_ruptures"], target=target)
+    # Proportions cannot vary more than this; so much is never seen but by chance.
+    between = min(spread.tau2, 0.99 * target * (1 - target)) if np.isfinite(spread.tau2) else 0.0
     for name, level in LEVELS.items():
-        for end, tau2 in (("", 0.0), ("_adjusted", spread.tau2 if np.isfinite(spread.tau2) else 0.0)):
-            low, high = funnel_limits(units["n_ruptures"], target=target, level=level, tau2=tau2)
+        for end, variance in (("", 0.0), ("_adjusted", between)):
+            low, high = exact_limits(units["n_ruptures"], target=target, level=level, between=variance)
             units[f"low{name}{end}"], units[f"high{name}{end}"] = low, high
-    return units, (spread.phi, spread.tau2)
+    tail = exact_tail(units["n_repaired"], units["n_ruptures"], target=target, between=between)
+    units["position"] = np.select([tail < 1 - LEVELS["998"], tail < 1 - LEVELS["95"]], ["beyond 99.8 %", "beyond 95 %"], "inside")
+    return units, spread

@@ -25,9 +25,9 @@ from attachment_outcomes.inference.logistic_mixed.result import LogisticFit
 PLACE = "profile likelihood"
 FIRST_STEP = 0.5  # log odds above the estimate where the upper limit is first looked for
 LARGEST = 30.0  # log odds: as far as the model's own search goes
-PRECISE = 1e-4  # log odds
+PRECISE = 1e-3  # log odds
 LEAST_START = 0.2  # log odds: the likelihood is level at a lower standard deviation of 0, whether it is best or not
-FLAT = 1e-5  # slope of the log likelihood, by a parameter in standard errors, at which the inner search stops
+FLAT = 1e-4  # slope of the log likelihood, by a parameter in standard errors, at which the inner search stops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,8 @@ def top_sd(fit: LogisticFit, formula: str, data: pd.DataFrame) -> TopSd:
     drop = float(chi2.ppf(fit.ci_level, 1)) / 2
 
     def beyond(sd: float) -> float:
-        return top - profile(sd) - drop
+        # The root of the fall is nearly straight in the standard deviation, so that few steps find where it meets its limit.
+        return float(np.sqrt(max(top - profile(sd), 0.0)) - np.sqrt(drop))
 
     statistic = max(2 * (top - profile(0.0)), 0.0) if best > 0 else 0.0
     low = 0.0 if statistic / 2 <= drop else float(brentq(beyond, 0.0, best, xtol=PRECISE))
@@ -98,12 +99,14 @@ def _profile(fit: LogisticFit, formula: str, data: pd.DataFrame) -> Callable[[fl
     basis, triangle = np.linalg.qr(design.x)
     nest, _ = make_nest(design.y, basis * np.sqrt(len(basis)), codes)
     lower = np.sqrt(list(fit.variances.values())[:-1])
+    to_search = np.eye(len(lower) + 1 + len(triangle))
+    to_search[len(lower) + 1 :, len(lower) + 1 :] = triangle / np.sqrt(len(basis))
     # The others' best values move little with the one that is held, so each search starts where the last one ended.
-    here = np.append(lower, triangle @ fit.estimates["estimate"].to_numpy(dtype=float) / np.sqrt(len(basis)))
-    modes = [np.zeros(len(starts)) for starts in nest.starts]
+    here = np.append(lower, to_search[len(lower) + 1 :, len(lower) + 1 :] @ fit.estimates["estimate"].to_numpy(dtype=float))
+    unit = float(np.sqrt(len(design.y)))  # about one standard error of each parameter
+    metric = _others(to_search @ fit.sd_covariance @ to_search.T, len(lower), unit) * unit**2
     count = len(lower)
-    state: dict[str, Any] = {"at": here, "modes": modes}
-    unit = np.sqrt(len(design.y))  # about one standard error of each parameter
+    state: dict[str, Any] = {"at": here, "modes": [np.zeros(len(starts)) for starts in nest.starts]}
 
     def profile(sd: float) -> float:
         def minus(scaled: Numbers) -> tuple[float, Numbers]:
@@ -114,8 +117,25 @@ def _profile(fit: LogisticFit, formula: str, data: pd.DataFrame) -> Callable[[fl
             return -found.value, -np.delete(found.gradient, count) / unit
 
         start = np.append(np.maximum(np.abs(state["at"][:count]), LEAST_START), state["at"][count:])
-        inner: Any = minimize(minus, start * unit, jac=True, method="BFGS", options={"gtol": FLAT})
+        options = {"gtol": FLAT, "hess_inv0": metric}
+        inner: Any = minimize(minus, start * unit, jac=True, method="BFGS", options=options)
         state["at"] = inner.x / unit
         return float(-inner.fun)
 
     return profile
+
+
+def _others(covariance: Numbers, held: int, unit: float) -> Numbers:
+    """Return the covariance of the other parameters given the one that is held, to begin a search with.
+
+    Where a standard deviation is zero and has no variance, the unit's takes its place.
+    """
+    known = np.isfinite(covariance).all() and covariance[held, held] > 0 and (np.diag(covariance) > 0).all()
+    keep = np.arange(len(covariance)) != held
+    found: Numbers = covariance[np.ix_(keep, keep)].copy()
+    if known:
+        found = np.linalg.inv(np.linalg.inv(covariance)[np.ix_(keep, keep)])
+    if not np.isfinite(found).all():
+        found = np.zeros_like(found)
+    np.fill_diagonal(found, np.where(np.diag(found) > 0, np.diag(found), 1 / unit**2))
+    return (found + found.T) / 2

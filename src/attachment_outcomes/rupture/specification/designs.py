@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.proportions import cluster_sums
@@ -34,7 +35,7 @@ class Design:
 
     ``rows`` (n,) the clients, in an order in which those of one unit lie together; ``starts`` where each unit begins, or None
     where every client is one; ``basis`` (n, p) orthonormal; ``weights`` (p, c) and ``own`` (n, c) of the contrasts; ``df`` (c,);
-    ``absorbed`` whether each unit's mean is taken out of the outcome first; ``sizes`` of the groups.
+    ``sizes`` of the groups.
     """
 
     rows: Whole
@@ -43,7 +44,6 @@ class Design:
     weights: Numbers
     own: Numbers
     df: Numbers
-    absorbed: bool
     sizes: tuple[int, ...]
 
     @property
@@ -54,18 +54,20 @@ class Design:
     def refitted(self, outcomes: Numbers) -> tuple[Numbers, Numbers]:
         """Return the contrasts and their standard errors, each (b, c), for outcomes (b, everybody)."""
         y = outcomes[:, self.rows]
-        if self.absorbed and self.starts is not None:
-            lengths = np.diff(np.append(self.starts, len(self.rows)))
-            y = y - np.repeat(np.add.reduceat(y, self.starts, axis=1) / lengths, lengths, axis=1)
         projected = y @ self.basis
-        y -= projected @ self.basis.T
-        errors = np.empty((len(outcomes), self.own.shape[1]))
-        for k in range(self.own.shape[1]):
-            parts = y * self.own[:, k]
-            if self.starts is not None:
-                parts = np.add.reduceat(parts, self.starts, axis=1)
-            errors[:, k] = np.sqrt(np.einsum("bg,bg->b", parts, parts))
-        return projected @ self.weights, errors
+        k = self.own.shape[1]
+        if self.starts is None:
+            y -= projected @ self.basis.T
+            squares = (y * y) @ (self.own * self.own)
+        else:
+            # Residuals are never made: their weighted sums by unit are those of the outcomes less those of the fitted values.
+            n, units = len(self.rows), self.n_units
+            unit = np.repeat(np.arange(units), np.diff(np.append(self.starts, n)))
+            column = unit[:, None] + units * np.arange(k)
+            sums = csr_matrix((self.own.ravel(), (column.ravel(), np.repeat(np.arange(n), k))), shape=(k * units, n))
+            parts = (sums @ y.T).T - projected @ (sums @ self.basis).T
+            squares = (parts * parts).reshape(len(y), k, units).sum(axis=2)
+        return projected @ self.weights, np.sqrt(squares)
 
 
 def group_contrasts(repaired: int, unrepaired: int, columns: int, *, higher_is_better: bool) -> Numbers:
@@ -159,8 +161,10 @@ def build(
     else:
         own = np.einsum("ia,iac->ic", q, np.einsum("gab,ac->gbc", found.small.root, turned)[codes])
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        if within:  # of an outcome whose therapists' means are taken out, by the weights instead
+            own = np.column_stack([_centred(column, codes) for column in own.T])
     df = np.array([found.df(w) for w in weights])
-    design = Design(rows, starts, q, turned, own, df, within, tuple(sizes.tolist()))
+    design = Design(rows, starts, q, turned, own, df, tuple(sizes.tolist()))
     return design, [contrast(found, w, ci_level=ci_level) for w in weights]
 
 

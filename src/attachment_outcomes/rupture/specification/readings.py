@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from attachment_outcomes.rupture.criteria import Criterion, Detection, detect
 from attachment_outcomes.rupture.effects.landmark import up_to
+from attachment_outcomes.rupture.episodes import OUTCOMES
 from attachment_outcomes.rupture.series import Series
 from attachment_outcomes.rupture.specification.designs import UNKNOWN
-from attachment_outcomes.rupture.summary import GROUPS, client_summary
+from attachment_outcomes.rupture.summary import GROUPS
 
 Numbers = NDArray[np.float64]
 Whole = NDArray[np.int64]
 WHOLE, OWN = "whole treatment", "own"
-WINDOWS, SESSIONS = (2, 3, 4), (6, 10)
+WINDOWS, SESSIONS = (2, 3, 4), (10,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +106,17 @@ def _groups(series: Series, criterion: Criterion, landmark: int, at: Whole, n_pe
         keep = series.lengths > 0
         keep[keep] = series.sessions[series.starts[1:][keep] - 1] >= landmark
         series = up_to(series, landmark, keep)
-    words = client_summary(series, detect(series, criterion))["group"]
-    codes = pd.Categorical(words, categories=list(GROUPS)).codes.astype(np.int64)
+    codes = group_codes(series, detect(series, criterion))
     group = np.full(n_people, UNKNOWN)
     own = at[keep]
     group[own[own >= 0]] = codes[own >= 0]
     return group
+
+
+def group_codes(series: Series, found: Detection) -> Whole:
+    """Return each series' group as in :func:`~attachment_outcomes.rupture.summary.client_summary`, by its index; −1: none."""
+    of, size = found.kept[found.episodes.group], len(series.lengths)
+    counts = [np.bincount(of[found.episodes.outcome == code], minlength=size) for code in range(len(OUTCOMES))]
+    repaired, unrepaired, censored = counts
+    unknown = ~found.assessable | ((censored > 0) & (repaired + unrepaired == 0))
+    return np.select([unknown, unrepaired > 0], [UNKNOWN, GROUPS.index("unrepaired")], (repaired > 0).astype(np.int64))

@@ -36,7 +36,7 @@ from attachment_outcomes.rupture.specification.designs import Design
 Numbers = NDArray[np.float64]
 Whole = NDArray[np.int64]
 PLACE = "specification curve of repair"
-PERMUTATIONS = 499
+PERMUTATIONS = 299
 FEWEST = 20  # people: fewer give no p value to speak of
 STRATA, PER_STRATUM = 10, 10  # at most so many strata of sessions, of at least so many clients each
 CELLS = 2_000_000  # of a block of exchanged outcomes

@@ -107,8 +107,7 @@ def _compared(data: RuptureData, people: pd.DataFrame, joined: Sequence[pd.DataF
 
 def _joined(data: RuptureData) -> list[pd.DataFrame]:
     """Return each criterion's clients, one treatment a client, with the first rating."""
-    pairs = zip(data.clients, data.detections, strict=True)
-    return [data.with_outcome(with_first_rating(clients, found)) for clients, found in pairs]
+    return [data.with_outcome(with_first_rating(data, clients)) for clients in data.clients]
 
 
 def _read(
