@@ -30,18 +30,23 @@ def test_both_directions_are_drawn_with_every_slope_and_tenth(tables: dict[str, 
     expected = tables["estimates"].query(f"estimand == 'within_lag' or ({adjusted})")
     assert sorted(slopes["estimate"]) == sorted(expected["estimate"])
     assert (drawing.data["panel"] == "means").sum() == 20
-    own = tables["estimates"].query("outcome == 'symptoms' and definition == 'adjusted, instruments'").set_index("estimand")
-    told = f"{own.loc['within_next_session', 'estimate']:.2f}".replace("-", "−")
+    own = tables["estimates"].query("outcome == 'symptoms' and primary and estimand == 'within_next_session'")
+    assert own["definition"].tolist() == ["adjusted, own trends"]
+    told = f"{own['estimate'].iloc[0]:.2f}".replace("-", "−")
     assert f"WAI-SR before symptoms: {told} [" in drawing.caption
     assert "Associations within clients, not effects." in drawing.caption
 
 
 def test_correlated_errors_and_missing_slopes_are_told(tables: dict[str, pd.DataFrame]) -> None:
     rows = tables["estimates"]
+    assert draw(tables, SETTINGS).caption.count("and a straight trend of each client") == 2
+    slope = rows["estimand"] == "within_next_session"
+    rows["primary"] = slope & (rows["definition"] == "adjusted, instruments")
+    assert draw(tables, SETTINGS).caption.count("so read it with caution") == 0
     serial = (rows["estimand"] == "residual_autocorrelation") & (rows["definition"] == "adjusted, instruments")
     rows.loc[serial, ["estimate", "ci_low", "ci_high"]] = [0.3, 0.25, 0.35]
     assert draw(tables, SETTINGS).caption.count("so read it with caution") == 2
-    tables["estimates"] = rows[rows["definition"] != "adjusted, instruments"]
+    tables["estimates"] = rows[~rows["primary"]]
     assert draw(tables, SETTINGS).caption.count("no slope given the session's own score can be had") == 2
 
 

@@ -115,13 +115,14 @@ def _raw(ax: Axes, part: pd.DataFrame) -> None:
 
 def _words(estimates: pd.DataFrame, predictor: str, outcome: str, settings: dict[str, Any]) -> str:
     """Return the primary slope of one direction in words, with the check of its errors."""
-    keys: dict[str, Any] = {"outcome": outcome, "definition": "adjusted, instruments"}
-    row = one(estimates, estimand=SLOPE, **keys)
+    row = one(estimates, estimand=SLOPE, outcome=outcome)
     name = f"{score_title(predictor, settings)} before {score_title(outcome, settings)}"
-    if row is None:
+    if row is None or not row["primary"]:
         return f"{name}: no slope given the session's own score can be had"
     told = f"{name}: {with_interval(row)} points per point in the next session, given the session's own score"
-    serial = one(estimates, estimand="residual_autocorrelation", **keys)
+    if row["definition"] == "adjusted, own trends":
+        return f"{told} and a straight trend of each client"
+    serial = one(estimates, estimand="residual_autocorrelation", outcome=outcome, definition=row["definition"])
     if serial is not None and (serial["ci_low"] > 0 or serial["ci_high"] < 0):
         told += f"; its errors are correlated from session to session ({with_interval(serial)}), so read it with caution"
     return told

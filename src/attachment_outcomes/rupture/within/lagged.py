@@ -99,10 +99,11 @@ def next_session(panel: Panel, question: Question, *, ci_level: float = CI_LEVEL
     -------
     list of Estimate
         Analysis ``alliance_within``, points of the outcome per point of the predictor. ``within_next_session`` and ``carry_over``
-        by ``adjusted, instruments`` (primary; see :func:`.regression.orthogonal_instruments`), by ``adjusted, own trends`` and by
-        ``adjusted, uncorrected`` (least squares, which has Nickell bias); ``within_next_session``, ``between_clients`` and
-        ``slope_sd`` by ``unadjusted``, a mixed model with random slopes; ``residual_autocorrelation`` where every client has one
-        level; ``within_lag`` for lags 0 to 3 (group), unadjusted. What cannot be had is a not-testable row with the reason.
+        by ``adjusted, own trends`` (primary where the series are long enough for it), by ``adjusted, instruments`` (clients differ
+        in level only; primary where they are not) and by ``adjusted, uncorrected`` (least squares, which has Nickell bias); see
+        :func:`.regression.orthogonal_instruments`. ``within_next_session``, ``between_clients`` and ``slope_sd`` by ``unadjusted``,
+        a mixed model with random slopes; ``residual_autocorrelation`` where clients differ in level only; ``within_lag`` for lags
+        0 to 3 (group), unadjusted. What cannot be had is a not-testable row with the reason.
 
     Raises
     ------
@@ -140,6 +141,24 @@ def adjusted_slopes(pairs: Pairs, question: Question) -> dict[str, Slopes | Stat
     }
 
 
+def best_slopes(outcome: Numbers, predetermined: Numbers, pairs: Pairs) -> tuple[Slopes, str]:
+    """Return slopes by instruments that allow for clients' own trends, or for own levels only where series are too short for
+    that, and words for what was allowed for.
+
+    Raises
+    ------
+    StatisticsError
+        If neither can be had.
+    """
+    of: dict[str, Any] = {"unit": pairs.unit, "cluster": pairs.cluster, "session": pairs.panel.session[pairs.now]}
+    try:
+        fit = orthogonal_instruments(outcome, predetermined, pairs.time, own_trends=True, **of)
+    except StatisticsError as error:
+        fit = orthogonal_instruments(outcome, predetermined, pairs.time, **of)
+        return fit, f"own level of each client; their own trends are not allowed for ({str(error).rstrip('.')})"
+    return fit, "own level and trend of each client"
+
+
 def _or_error(run: Callable[[], Slopes]) -> Slopes | StatisticsError:
     try:
         return run()
@@ -148,7 +167,9 @@ def _or_error(run: Callable[[], Slopes]) -> Slopes | StatisticsError:
 
 
 def _adjusted(pairs: Pairs, question: Question, ci_level: float) -> Iterator[Estimate]:
-    for definition, fit in adjusted_slopes(pairs, question).items():
+    found = adjusted_slopes(pairs, question)
+    primary = CORRECTED if isinstance(found[TRENDS], StatisticsError) else TRENDS
+    for definition, fit in found.items():
         if isinstance(fit, StatisticsError):
             yield silent_row(question.outcome, definition, str(fit))
             continue
@@ -159,8 +180,9 @@ def _adjusted(pairs: Pairs, question: Question, ci_level: float) -> Iterator[Est
         shared: dict[str, Any] = {"outcome": question.outcome, "definition": definition, "ci_level": ci_level, "n": float(fit.n)}
         shared |= {"n_clusters": float(fit.n_clusters), "direction": question.direction}
         shared["method"] = f"{FIXED if definition == UNCORRECTED else IV}, {robust_by(pairs.panel)}"
-        primary = definition == CORRECTED
-        yield slope_row("within_next_session", fit.slope(0, ci_level), note=note, primary=primary, **shared)
+        if definition == primary == CORRECTED:
+            note += "; series are too short to allow for clients' own trends"
+        yield slope_row("within_next_session", fit.slope(0, ci_level), note=note, primary=definition == primary, **shared)
         yield slope_row("carry_over", fit.slope(1, ci_level), note=note, primary=False, **shared)
         if definition != TRENDS:
             yield _serial(fit.residual, pairs, question, definition, ci_level)
@@ -246,14 +268,10 @@ def _serial(residual: Numbers, pairs: Pairs, question: Question, definition: str
     found = residual_autocorrelation(
         residual, unit=pairs.unit, session=pairs.panel.session[pairs.then], cluster=pairs.cluster, ci_level=ci_level
     )
-    apart = found.ci_low > 0 or found.ci_high < 0
-    said = "errors of adjacent sessions are correlated: " if apart else "no sign of correlated errors"
-    if apart:
-        said += (
-            "the instruments are then not valid, read the estimate with caution"
-            if definition == CORRECTED
-            else ("read the cluster-robust interval")
-        )
+    said = "no sign of correlated errors"
+    if found.ci_low > 0 or found.ci_high < 0:
+        told = {CORRECTED: "these instruments are then not valid (clients' own trends, or error of measurement)"}
+        said = f"errors of adjacent sessions are correlated: {told.get(definition, 'read the cluster-robust interval')}"
     return Estimate(
         analysis=ANALYSIS, estimand="residual_autocorrelation", outcome=question.outcome, definition=definition, primary=False,
         estimate=found.estimate, std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, ci_level=ci_level,

@@ -11,9 +11,18 @@ import pandas as pd
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
 from attachment_outcomes.rupture.series import Numbers
-from attachment_outcomes.rupture.within.lagged import ASSOCIATION, IV, Question, enough, robust_by, silent_row, slope_row, usable
+from attachment_outcomes.rupture.within.lagged import (
+    ASSOCIATION,
+    IV,
+    Question,
+    best_slopes,
+    enough,
+    robust_by,
+    silent_row,
+    slope_row,
+    usable,
+)
 from attachment_outcomes.rupture.within.panel import Pairs, Panel
-from attachment_outcomes.rupture.within.regression import orthogonal_instruments
 
 BY_ATTACHMENT, BY_BREAK = "moderation by attachment", "moderation by breaks"
 DIMENSIONS = ("anxiety", "avoidance")
@@ -88,16 +97,13 @@ def _fitted(
 ) -> list[Estimate]:
     try:
         enough(pairs)
-        fit = orthogonal_instruments(
-            question.target[pairs.then], np.column_stack([*columns, question.target[pairs.now]]), pairs.time, unit=pairs.unit,
-            cluster=pairs.cluster, session=pairs.panel.session[pairs.now],
-        )  # fmt: skip
+        fit, allowed = best_slopes(question.target[pairs.then], np.column_stack([*columns, question.target[pairs.now]]), pairs)
     except StatisticsError as error:
         return [silent_row(question.outcome, definition, str(error))]
     shared: dict[str, Any] = {
         "outcome": question.outcome, "definition": definition, "direction": question.direction, "ci_level": ci_level,
         "n": float(fit.n), "n_clusters": float(fit.n_clusters), "method": f"{IV}, {robust_by(pairs.panel)}",
-        "note": "; ".join(p for p in (f"predictor {question.predictor_name}", note, ASSOCIATION, fit.warning) if p),
+        "note": "; ".join(p for p in (f"predictor {question.predictor_name}", note, allowed, ASSOCIATION, fit.warning) if p),
         "primary": False,
     }  # fmt: skip
     return [slope_row(name, fit.slope(column, ci_level), **shared) for column, name in wanted.items()]

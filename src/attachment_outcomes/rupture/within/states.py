@@ -14,6 +14,7 @@ from attachment_outcomes.rupture.within.lagged import (
     ASSOCIATION,
     IV,
     Question,
+    best_slopes,
     enough,
     robust_by,
     silent_row,
@@ -21,7 +22,6 @@ from attachment_outcomes.rupture.within.lagged import (
     usable,
 )
 from attachment_outcomes.rupture.within.panel import Panel
-from attachment_outcomes.rupture.within.regression import orthogonal_instruments
 
 FEWEST_SESSIONS = 20  # in each state, with a next session to look at
 NEXT = ("rupture_next_session", "repair_next_session", "repair_minus_rupture")
@@ -71,7 +71,7 @@ def repair_next_session(
     list of Estimate
         Analysis ``alliance_within``, definition the criterion's name, score points of y in its own direction:
         ``rupture_next_session`` (:math:`\delta_R`), ``repair_next_session`` (:math:`\delta_P`) and ``repair_minus_rupture``, all
-        given the session's own y; by instruments as in :func:`.regression.orthogonal_instruments`. One not-testable row where
+        given the session's own y; by :func:`.lagged.best_slopes`. One not-testable row where
         fewer than 20 sessions are in a state or the instruments are weak. Never raises for small data.
 
     References
@@ -89,16 +89,13 @@ def repair_next_session(
     x = np.column_stack([at_rupture, at_repair, question.target[pairs.now]]).astype(float)
     try:
         enough(pairs)
-        fit = orthogonal_instruments(
-            question.target[pairs.then], x, pairs.time, unit=pairs.unit, cluster=pairs.cluster,
-            session=panel.session[pairs.now],
-        )  # fmt: skip
+        fit, allowed = best_slopes(question.target[pairs.then], x, pairs)
     except StatisticsError as error:
         return [silent_row(question.outcome, name, str(error))]
     shared: dict[str, Any] = {
         "outcome": question.outcome, "definition": name, "primary": primary, "direction": question.direction, "ci_level": ci_level,
         "n": float(fit.n), "n_clusters": float(fit.n_clusters), "method": f"{IV}, {robust_by(panel)}", "unit": "score points",
-        "note": f"{sizes}; {TWICE}; {ASSOCIATION}" + (f"; {fit.warning}" if fit.warning else ""),
+        "note": "; ".join(p for p in (sizes, allowed, TWICE, ASSOCIATION, fit.warning) if p),
     }  # fmt: skip
     weights = np.zeros((3, len(fit.beta)))
     weights[0, 0], weights[1, 1], weights[2, :2] = 1, 1, (-1, 1)
