@@ -65,8 +65,10 @@ def _heat_map(ax: Axes, pairs: pd.DataFrame, names: list[str]) -> None:
         ax.add_patch(Rectangle((k - 0.5, k - 0.5), 1, 1, facecolor=PALE, edgecolor="white", linewidth=0.6))
     ax.set(xlim=(-0.55, size - 0.45), ylim=(size - 0.45, -0.55), aspect="equal")
     ax.set_yticks(range(size), [plain(n) + (" (primary)" if k == 0 else "") for k, n in enumerate(names)], fontsize=8)
-    ax.set_xticks(range(size), [plain(n) for n in names], fontsize=8, rotation=55, ha="left", rotation_mode="anchor")
-    ax.tick_params(axis="both", length=0, top=False, labeltop=True, labelbottom=False)
+    for k, name in enumerate(names):
+        ax.text(k - 0.1, -0.7, plain(name), ha="left", va="center", fontsize=8, rotation=55, rotation_mode="anchor")
+    ax.set_xticks([])
+    ax.tick_params(axis="y", length=0)
     for side in ax.spines.values():
         side.set_visible(False)
     ax.set_xlabel("Kappa. Below the diagonal: sessions in a rupture. Above: clients with a rupture.", fontsize=8.5)

@@ -32,8 +32,8 @@ ROW, TOP = 0.26, 2.3  # inches a criterion, and of the series
 def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     """Draw the client on whom the criteria are most divided.
 
-    Of the clients whom most criteria can assess, the one of whom nearest to half of them find a rupture; of several the one with
-    most sessions, then the first by id.
+    Of the clients whom most criteria can assess and of whom at least one finds a rupture, the one of whom nearest to half of them
+    do; of several the one with most sessions, then the first by id.
 
     Raises
     ------
@@ -73,7 +73,10 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         f"{len(names) - len(known)} criteria cannot be applied to this series" if len(known) < len(names) else "",
         "Centre and limit are those of the primary criterion",
     )
-    data = episodes[["criterion", "onset", "recovered_at", "length", "outcome"]].reset_index(drop=True)
+    rated = own[["session_number", "score", "center", "lower_limit"]].assign(criterion="")
+    found = episodes[["criterion", "onset", "recovered_at", "length", "outcome"]].rename(columns={"onset": "session_number"})
+    data = pd.concat([rated, found], ignore_index=True)
+    data["outcome"] = data["outcome"].fillna("")
     alt = "A client's series, and below it bars where each criterion finds a rupture. "
     return Drawing(figure, data, caption, alt + caption)
 
@@ -84,7 +87,9 @@ def _most_divided(clients: pd.DataFrame, series: pd.DataFrame) -> tuple[str, str
     counted = with_rupture.groupby(KEYS).agg(assessed=("found", "size"), found=("found", "sum")).reset_index()
     ranked = drawn.merge(counted, on=KEYS, how="left").fillna({"assessed": 0, "found": 0})
     ranked["off"] = (ranked["found"] - ranked["assessed"] / 2).abs()
-    best = ranked.sort_values(["assessed", "off", "sessions", *KEYS], ascending=[False, True, False, True, True]).iloc[0]
+    ranked["calm"] = ranked["found"] == 0
+    order = ["assessed", "calm", "off", "sessions", *KEYS]
+    best = ranked.sort_values(order, ascending=[False, True, True, False, True, True]).iloc[0]
     return str(best["client"]), str(best["treatment_id"])
 
 
