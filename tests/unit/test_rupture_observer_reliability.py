@@ -57,6 +57,15 @@ def test_one_way_icc_is_the_reml_estimate_and_psychs_where_everybody_coded_every
     assert found.average.estimate == pytest.approx(R["icc"]["ratings"]["one_average"], rel=1e-10)
 
 
+def test_intervals_are_of_the_level_asked_for():
+    values, targets, coders, clients = long(np.array(R["ratings"], dtype=float))
+    wide, narrow = (coder_icc(values, targets, coders, clients, ci_level=level)["agreement"].single for level in (0.99, 0.8))
+    assert wide.ci_low < narrow.ci_low < narrow.estimate < narrow.ci_high < wide.ci_high
+    wide, narrow = (coder_kappa(values > 2, targets, coders, clients, ci_level=level) for level in (0.99, 0.8))
+    assert wide.kappa.ci_low < narrow.kappa.ci_low < narrow.kappa.ci_high < wide.kappa.ci_high
+    assert wide.agreement.ci_low < narrow.agreement.ci_low
+
+
 def test_icc_by_hand():
     # Five sessions of five clients, coders (1,3) (2,2) (3,5) (4,4) (5,7). Row means 2 2 4 4 6, grand mean 3.6; column means 3, 4.2.
     # SS targets = 2 x (2.56 + 2.56 + .16 + .16 + 5.76) = 22.4, R = 5.6; SS coders = 5 x (.36 + .36) = 3.6 = C;

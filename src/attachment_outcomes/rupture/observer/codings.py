@@ -184,14 +184,20 @@ def filled_sessions(sessions: pd.DataFrame, rated: pd.DataFrame) -> pd.DataFrame
 
     A session that was coded and is not in the table comes at its end, with these columns only.
     """
+    names = [c for c in RUPTURE_RATINGS if c in rated]
     if not len(rated):
         return sessions
-    wanted = rated[[*SESSION, *(c for c in RUPTURE_RATINGS if c in rated)]].astype({"session_number": "Int64"})
-    both = sessions.merge(wanted, how="outer", on=SESSION, suffixes=("", "_coded"), sort=False)
-    for name in RUPTURE_RATINGS:
-        if f"{name}_coded" in both:
-            both[name] = both[name].astype("float64").fillna(both.pop(f"{name}_coded").astype("float64"))
-    return both[list(sessions.columns)].sort_values(SESSION, kind="stable", ignore_index=True)
+    wanted = rated[[*SESSION, *names]].astype({"session_number": "Int64"})
+    some = sessions.loc[sessions["person_id"].isin(wanted["person_id"]), [*SESSION, *names]]  # few are coded, of very many
+    both = some.reset_index().merge(wanted, how="outer", on=SESSION, suffixes=("", "_coded"))
+    for name in names:
+        both[name] = both[name].astype("float64").fillna(both.pop(f"{name}_coded").astype("float64"))
+    there, new = both[both["index"].notna()], both[both["index"].isna()].drop(columns="index")
+    filled = sessions.copy()
+    filled.loc[there["index"].astype(sessions.index.dtype), names] = there[names].to_numpy()
+    if not len(new):
+        return filled
+    return pd.concat([filled, new.reindex(columns=sessions.columns).astype(sessions.dtypes.to_dict())], ignore_index=True)
 
 
 def largest_significance(codings: pd.DataFrame, family: str) -> pd.DataFrame:

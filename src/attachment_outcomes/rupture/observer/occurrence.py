@@ -71,9 +71,12 @@ def observed_sessions(sessions: pd.DataFrame, rated: pd.DataFrame) -> pd.DataFra
     Ratings of the sessions table are taken first, those of the codings (:func:`.codings.session_ratings`) where it has none.
     """
     extra = [c for c in rated.columns if c not in SESSION and c not in RUPTURE_RATINGS and c != "n_coders"]
-    both = filled_sessions(sessions, rated)[[*SESSION, *RUPTURE_RATINGS]].merge(rated[[*SESSION, *extra]], how="left", on=SESSION)
-    last = sessions.groupby(["person_id", "treatment_id"], dropna=False)["session_number"].max().rename("_last").reset_index()
-    both = both[both[[*RUPTURE_RATINGS, *extra]].notna().any(axis=1)].merge(last, how="left", on=["person_id", "treatment_id"])
+    own = sessions.loc[sessions[list(RUPTURE_RATINGS)].notna().any(axis=1), [*SESSION, *RUPTURE_RATINGS]]
+    both = filled_sessions(own, rated).merge(rated[[*SESSION, *extra]], how="left", on=SESSION)
+    both = both[both[[*RUPTURE_RATINGS, *extra]].notna().any(axis=1)]
+    offered = sessions[sessions["person_id"].isin(both["person_id"])]
+    last = offered.groupby(["person_id", "treatment_id"], dropna=False)["session_number"].max().rename("_last").reset_index()
+    both = both.merge(last, how="left", on=["person_id", "treatment_id"])
     of = both.pop("_last").fillna(both["session_number"]).astype(float)
     number = np.clip(both["session_number"].astype(float), 1, of)
     both["third"] = np.minimum((number - 1) * 3 // np.maximum(of, 1), 2).astype("int64")
