@@ -396,3 +396,9 @@ def test_codings_are_a_row_a_code_and_coders_are_recoded_apart_from_people(take:
 def test_codings_that_cannot_be_are_refused(take: Callable[..., Tables], rows: str, says: str) -> None:
     with pytest.raises(DataError, match=says):
         take(("3rs.csv", f"id,session,segment,who,coder,W1,C1\n{rows}", CODINGS))
+
+
+@pytest.mark.parametrize("value", ["6", "0", "some"])
+def test_a_report_after_the_session_has_its_range(take: Callable[..., Tables], value: str) -> None:
+    with pytest.raises(DataError, match=r"column 'i' \(sessions\.rupture_intensity\).* in row 2"):
+        take(("after.csv", f"id,session,i\n1,1,{value}\n", one_table("sessions", **RATED, rupture_intensity="i")))
