@@ -161,3 +161,12 @@ def test_without_an_end_score_every_step_says_why():
         answered = [r for r in part.estimates if r.estimand != "not testable" and r.outcome == "core10.total"]
         assert answered == []
         assert all(r.note for r in part.estimates)
+
+
+def test_without_an_outcome_who_leaves_is_told_all_the_same():
+    data = study_data(240, reasons=("completed", "dropped out", "dropped out"), short=120, settings={"outcome": None})
+    part = timing.analyse(data)
+    first, *rest = part.estimates
+    assert (first.estimand, first.note) == ("not testable", "no outcome score is named (rupture, key outcome)")
+    assert {r.outcome for r in rest} == {"ending early"}
+    assert len(part.tables["rupture_states"])

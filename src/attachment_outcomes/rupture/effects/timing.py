@@ -12,7 +12,7 @@ from functools import partial
 import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.inference.estimate import Estimate
+from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.steps import Part
 from attachment_outcomes.rupture.criteria import Detection
 from attachment_outcomes.rupture.data import RuptureData
@@ -35,11 +35,16 @@ TABLES = {
 
 def analyse(data: RuptureData) -> Part:
     """Return whole-treatment and landmark contrasts of every criterion, and leaving by state under the primary one."""
+    detections = data.detections
     rows: list[Estimate] = []
-    for i, (clients, found) in enumerate(zip(data.clients, data.detections, strict=True)):
-        rows += _whole(data, data.with_outcome(clients), found.criterion.name)
-        rows += _landmarks(data, found, primary=i == 0)
-    leaving, table = _leaving(data, data.detections[0])
+    try:
+        baseline: pd.Series | None = data.ends["pre"]
+        for i, (clients, found) in enumerate(zip(data.clients, detections, strict=True)):
+            rows += _whole(data, data.with_outcome(clients), found.criterion.name)
+            rows += _landmarks(data, found, primary=i == 0)
+    except StatisticsError as error:  # without an outcome, who leaves can still be told
+        baseline, rows = None, [not_testable(TIMING, str(error))]
+    leaving, table = _leaving(data, detections[0], baseline)
     return Part([*rows, *leaving], {"rupture_states": table})
 
 
@@ -95,14 +100,15 @@ def _end_sessions(data: RuptureData) -> pd.Series | None:
     return rows.groupby("person_id")["session_number"].agg("min" if end == "first" else "max").astype("float64")
 
 
-def _leaving(data: RuptureData, found: Detection) -> tuple[list[Estimate], pd.DataFrame]:
-    """Return leaving early by state, and how many were in which state after each session."""
+def _leaving(data: RuptureData, found: Detection, baseline: pd.Series | None) -> tuple[list[Estimate], pd.DataFrame]:
+    """Return leaving early by state, given the score before if there is one, and how many were in which state by session."""
     series = data.series_of(found.criterion)
     states = running_states(series, found.criterion)
     name = found.criterion.name
     clients = series.clients.assign(therapist_id=therapists(series, data.tables["treatments"]))
     ends = data.tables["treatments"][["person_id", "treatment_id", "end_reason"]].rename(columns={"person_id": "client"})
-    clients = clients.merge(ends, how="left", on=["client", "treatment_id"]).join(data.ends["pre"], on="client")
+    clients = clients.merge(ends, how="left", on=["client", "treatment_id"])
+    clients = clients.assign(pre=float("nan")) if baseline is None else clients.join(baseline, on="client")
     rows = states.merge(clients, how="left", left_on="series", right_index=True)
     known = rows["end_reason"].isin([DROPPED, *NOT_AT_RISK])
     people = clients["end_reason"].notna()
