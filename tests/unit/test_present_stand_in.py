@@ -47,12 +47,12 @@ def test_other_figures_and_studies_with_ratings_stay_as_they_are(drawing):
 
 
 def test_the_axis_says_what_is_drawn_and_that_it_was_turned_round():
-    assert series_axis(STAND_IN).endswith("\n(stand-in; turned round: higher = better)")
+    assert series_axis(STAND_IN).endswith("\n(turned round; higher = better)")
     assert series_axis(RATED).endswith("\n(score points; higher = better)")
     better = {"rupture": {"alliance": "wai_sr.total", "stand_in": WHAT}, "scales": SCALES}
     assert series_axis(better).endswith("\n(stand-in; higher = better)")
     column = {"rupture": {"alliance": "symptoms", "stand_in": WHAT}, "scales": SCALES}
-    assert series_axis(column).startswith("The number of depressive symptoms")
+    assert series_axis(column).startswith("The number of depressive\nsymptoms at each session\n")
     assert "turned round" in series_axis(column)
     security = {"rupture": {"alliance": "security", "stand_in": "how secure the client feels"}, "scales": SCALES}
     assert "turned round" not in series_axis(security)

@@ -10,10 +10,11 @@ from typing import Any
 from attachment_outcomes.present.drawing import Drawing
 from attachment_outcomes.present.items import FIGURES, RUPTURES
 from attachment_outcomes.present.style import VERMILION
-from attachment_outcomes.present.words import first_upper, score_title
+from attachment_outcomes.present.words import first_upper, score_title, wrapped
 from attachment_outcomes.rupture.inputs import HIGHER_IS_WORSE
 
 LETTERS = 13.0  # of the label, an inch
+AXIS = 26  # letters in a line of an axis' name
 SIZE = 9.0  # of the label, points
 LINE = 0.19  # inches by which a line of the label makes the figure higher, so that its panels keep their size
 
@@ -35,11 +36,11 @@ def series_axis(settings: Mapping[str, Any]) -> str:
     scale = settings.get("scales", {}).get(alliance, {})
     title = score_title(alliance, settings) if scale else "Alliance"
     if not stand_in(settings):
-        return f"{title}\n(score points; higher = better)"
+        return f"{wrapped(title, AXIS)}\n(score points; higher = better)"
     if not scale:
         title = first_upper(stand_in(settings))
     worse = scale.get("direction") == "higher is worse" or alliance in HIGHER_IS_WORSE
-    return f"{title}\n(stand-in; {'turned round: ' if worse else ''}higher = better)"
+    return f"{wrapped(title, AXIS)}\n({'turned round; ' if worse else 'stand-in; '}higher = better)"
 
 
 def series_word(settings: Mapping[str, Any]) -> str:
