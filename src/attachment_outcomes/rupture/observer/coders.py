@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.agreement import Interval
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
-from attachment_outcomes.rupture.observer.codes import COUNT, RATING, SIGNIFICANCE, CodingSystem
+from attachment_outcomes.rupture.observer.codes import COUNT, RATING, SIGNIFICANCE, SUFFIX, CodingSystem
 from attachment_outcomes.rupture.observer.codings import SESSION, counted, largest_significance, numbered
-from attachment_outcomes.rupture.observer.occurrence import OBSERVER, SHARE
-from attachment_outcomes.rupture.observer.reliability import ONE_WAY, CoderIcc, CoderKappa, coder_icc, coder_kappa
+from attachment_outcomes.rupture.observer.occurrence import OBSERVER, SHARE, Flags
+from attachment_outcomes.rupture.observer.reliability import ONE_WAY, CoderIcc, CoderKappa, Codes, coder_icc, coder_kappa
 from attachment_outcomes.rupture.summary import not_assessable
 
 COUNTS, RATINGS, WEIGHTS, PRESENCE = "count a session", "rating of the session", "largest significance", "seen in a segment"
@@ -113,29 +114,34 @@ def code_table(codings: pd.DataFrame, system: CodingSystem) -> pd.DataFrame:
     """Return a row a code and channel: in how many sessions it was seen, how much it weighed, and how far coders agree on it."""
     rows = []
     counts, weights = codings[codings["kind"] == COUNT], codings[codings["kind"] == SIGNIFICANCE]
-    order = {name: i for i, name in enumerate(system.codes)}
-    names = counts[["about", "code"]].drop_duplicates()
-    for about, code in sorted(names.itertuples(index=False, name=None), key=lambda name: (name[0], order[name[1]])):
-        part = counts[(counts["about"] == about) & (counts["code"] == code)]
-        # All that the coder counted in this family, with the other codes' values as not seen: zeros are then filled in alike.
-        family = counts[counts["about"] == about]
-        own = counted(family.assign(value=family["value"].where(family["code"] == code, 0.0)))
-        in_session = (own["value"] > 0).groupby(numbered(own, SESSION)).any()
-        weight = weights.loc[(weights["code"] == f"{code}_significance") & weights["channel"].isin(part["channel"]), "value"]
-        try:
-            found = _of_coders(own)
-            pairs, agreed = found.n_targets, found.agreement.estimate
-            kappa, note = found.value, found.note
-        except StatisticsError as error:
-            pairs, agreed, kappa, note = 0, float("nan"), float("nan"), str(error)
-        rows.append(
-            {
-                "code": code, "about": about, "title": system.codes[code].title, "n_sessions": len(in_session),
-                "n_seen": int(in_session.sum()), "share": float(in_session.mean()), "mean_significance": weight.mean(),
-                "n_targets": pairs, "agreement": agreed, "kappa": kappa, "note": note,
-            }
-        )  # fmt: skip
+    looked = counted(codings)
+    for about in sorted(looked["about"].unique()):
+        # All that coders looked at for this family; a code that they did not write down there was not seen.
+        places = looked[looked["about"] == about].drop(columns="value").reset_index(drop=True)
+        numbers = [numbered(places, by) for by in ([*SESSION, "segment"], ["coder"], ["person_id"])]
+        session = numbered(places, SESSION)
+        own = counts[counts["about"] == about].merge(places.reset_index(names="place"), on=[*SESSION, "coder", "about", "segment"])
+        for code in sorted(own["code"].unique(), key=list(system.codes).index):
+            part = own[own["code"] == code]
+            seen = np.zeros(len(places), dtype=bool)
+            seen[part.loc[part["value"] > 0, "place"]] = True
+            weight = weights.loc[(weights["code"] == f"{code}{SUFFIX}") & (weights["about"] == about), "value"].mean()
+            rows.append(
+                {"code": code, "about": about, "title": system.codes[code].title} | _code_row(seen, session, numbers, weight)
+            )
     return pd.DataFrame(rows, columns=list(CODES))
+
+
+def _code_row(seen: Flags, session: Codes, numbers: list[Codes], weight: float) -> dict[str, object]:
+    n, found = len(np.unique(session)), len(np.unique(session[seen]))
+    row = {"n_sessions": n, "n_seen": found, "share": found / n, "mean_significance": weight}
+    try:
+        agreed = coder_kappa(seen, *numbers)
+    except StatisticsError as error:
+        return row | {"n_targets": 0, "agreement": np.nan, "kappa": np.nan, "note": str(error)}
+    return row | {
+        "n_targets": agreed.n_targets, "agreement": agreed.agreement.estimate, "kappa": agreed.value, "note": agreed.note
+    }  # fmt: skip
 
 
 def coded_twice(codings: pd.DataFrame) -> tuple[int, int]:
