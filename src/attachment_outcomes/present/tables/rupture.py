@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from attachment_outcomes.present.lookup import Row, rows_of
+from attachment_outcomes.present.stand_in import warning
 from attachment_outcomes.present.tabulate import Table, estimand_name, estimate_table
 from attachment_outcomes.present.words import outcome_title, plain
 
@@ -56,6 +57,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         group=lambda r: plain(str(r["definition"])) + (" (primary)" if r["primary"] else ""),
         label=lambda r: _label(r, settings),
         notes=[
+            warning(settings),
             "Differences are adjusted for the score before treatment; they are associations, not effects, "
             "since longer treatments have more chances of a rupture and of a repair",
             "Noise: series in which nothing happens, of the clients' own lengths, spread and autocorrelation; what falls by "
