@@ -51,7 +51,41 @@ nested <- list(
 share <- function(b) integrate(function(u) plogis(fixef(two)[[1]] + b + nested$client_sd * u) * dnorm(u), -9, 9, rel.tol = 1e-10)$value
 nested$shares <- sapply(c(-1, 0, 1) * nested$therapist_sd, share)
 
+# --- Exact limits: quantiles of the binomial, and of the beta-binomial from its probabilities, interpolated between counts.
+beta_binomial <- function(n, p, tau2) {
+  w <- p * (1 - p) / tau2 - 1
+  k <- 0:n
+  exp(lchoose(n, k) + lbeta(k + p * w, n - k + (1 - p) * w) - lbeta(p * w, (1 - p) * w))
+}
+limits <- function(n, p, level, tau2) {
+  mass <- if (tau2 > 0) beta_binomial(n, p, tau2) else dbinom(0:n, n, p)
+  total <- cumsum(mass)
+  tail <- (1 - level) / 2
+  at <- function(q) {
+    r <- which(total >= q - 1e-12)[1] - 1
+    min(max((r - (total[r + 1] - q) / mass[r + 1]) / n, 0), 1)
+  }
+  c(low = if (mass[1] >= tail) 0 else at(tail), high = if (mass[n + 1] >= tail) 1 else at(1 - tail))
+}
+tails <- function(k, n, p, tau2) {
+  mass <- if (tau2 > 0) beta_binomial(n, p, tau2) else dbinom(0:n, n, p)
+  min(1, 2 * min(sum(mass[1:(k + 1)]), sum(mass[(k + 1):(n + 1)])))
+}
+cases <- expand.grid(n = c(5, 12, 30, 80), p = c(.5, .79, .93), level = c(.95, .998), tau2 = c(0, .01))
+found <- t(mapply(limits, cases$n, cases$p, cases$level, cases$tau2))
+cases$low <- found[, "low"]
+cases$high <- found[, "high"]
+cases$k <- round(.6 * cases$n)
+cases$tail <- mapply(tails, cases$k, cases$n, cases$p, cases$tau2)
+units <- data.frame(events = c(3, 9, 5, 20, 2, 11), n = c(5, 10, 11, 24, 8, 12))
+p0 <- sum(units$events) / sum(units$n)
+w <- units$n / (p0 * (1 - p0))
+phi <- mean(w * (units$events / units$n - p0)^2)
+k <- nrow(units)
+dispersion <- list(phi = phi, tau2 = max(0, (k * phi - (k - 1)) / (sum(w) - sum(w^2) / sum(w))))
+
 write_reference(
-  "therapist_repair", "glmer with nAGQ = 9 (therapists only), and Laplace (clients in therapists)",
-  list(data = data[c("client", "therapist", "onset", "repaired")], alone = alone, nested = nested), digits = 10
+  "therapist_repair", "glmer with nAGQ = 9 (therapists only), and Laplace (clients in therapists); dbinom, and the beta-binomial written out",
+  list(data = data[c("client", "therapist", "onset", "repaired")], alone = alone, nested = nested,
+       limits = cases, units = units, dispersion = dispersion), digits = 10
 )

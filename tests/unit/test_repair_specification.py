@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import estimates_frame
 from attachment_outcomes.inference.specification_summary import spread
+from attachment_outcomes.present.drawing import NothingToDraw, svg_text
+from attachment_outcomes.present.figures import repair_specification
 from attachment_outcomes.rupture.data import RuptureData
 from attachment_outcomes.rupture.effects.contrasts import repair_effect
 from attachment_outcomes.rupture.effects.robust import contrast, fit
@@ -351,3 +353,26 @@ def test_spread_by_hand() -> None:
     assert found["primary_rank"] == 0.5  # one below, two tied (half each), one above
     assert np.isnan(spread([], [])["median"])
     assert np.isnan(spread([1.0], [False])["primary_rank"])
+
+
+# --- The picture -----------------------------------------------------------------------------------------------------------------
+
+
+def test_the_picture_shows_every_curve_and_marks_the_primary_specification() -> None:
+    part = analyse(study(specification={"windows": [2, 4], "min_sessions": [10], "permutations": 99}))
+    tables = {**part.tables, "estimates": estimates_frame(part.estimates)}
+    drawing = repair_specification.draw(tables, {"ci_level": 0.95})
+    seen = part.tables["repair_specifications"].query("refused == ''")
+    assert len(drawing.data) == len(seen)
+    assert drawing.data.groupby("estimand")["primary"].sum().tolist() == [1, 1, 1]
+    assert (drawing.data.groupby("estimand")["estimate"].diff().dropna() >= 0).all()
+    titles = [ax.get_title(loc="left").split(":")[0] for ax in drawing.figure.axes[::2]]
+    assert titles == ["Repaired beside no rupture", "Repair beside avoidance", "Repaired beside unrepaired"]
+    ticks = [t.get_text() for t in drawing.figure.axes[1].get_yticklabels()]
+    assert {"drop", "deep", "criterion's own", "10", "within therapists", "whole treatment"} <= set(ticks)
+    assert "median beside what chance brings p" in drawing.caption
+    assert "combinations are not possible" in drawing.caption
+    assert drawing.caption.endswith("Associations, not effects.")
+    assert svg_text(drawing) == svg_text(repair_specification.draw(tables, {"ci_level": 0.95}))
+    with pytest.raises(NothingToDraw, match="no specification could be estimated"):
+        repair_specification.draw({**tables, "repair_specifications": seen.iloc[:0]}, {})

@@ -13,8 +13,11 @@ from tests.references import Reference, load_reference
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame
+from attachment_outcomes.inference.funnel import exact_limits, exact_overdispersion, exact_tail
 from attachment_outcomes.inference.logistic_mixed.fit import logistic_mixed_model
 from attachment_outcomes.inference.logistic_mixed.profile import top_sd
+from attachment_outcomes.present.drawing import NothingToDraw, svg_text
+from attachment_outcomes.present.figures import therapist_repair
 from attachment_outcomes.rupture.data import RuptureData
 from attachment_outcomes.rupture.therapist_repair import (
     TABLES,
@@ -67,6 +70,28 @@ def test_clients_in_therapists_with_a_covariate_agree_with_glmer(reference: Refe
     sd = top_sd(fit, "repaired ~ z", ruptures.assign(z=z))
     model = RepairModel(fit=fit, therapists=sd, client_sd=client, note="")
     theirs.check({"shares": model.share(np.array([-1.0, 0.0, 1.0]) * therapist)}, rel=1e-4)
+
+
+def test_exact_limits_tails_and_overdispersion_agree_with_r(reference: Reference) -> None:
+    for case in reference.frame("limits").itertuples():
+        low, high = exact_limits([case.n], target=case.p, level=case.level, between=case.tau2)
+        assert [low[0], high[0]] == pytest.approx([case.low, case.high], abs=1e-8)
+        assert exact_tail([case.k], [case.n], target=case.p, between=case.tau2)[0] == pytest.approx(case.tail, rel=1e-8)
+    units = reference.frame("units")
+    found = exact_overdispersion(units["events"], units["n"], target=float(units["events"].sum() / units["n"].sum()))
+    reference["dispersion"].check({"phi": found.phi, "tau2": found.tau2}, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n", "target", "level", "between", "message"),
+    [
+        ([5.5], 0.5, 0.95, 0.0, "whole and above 0"), ([5], 1.0, 0.95, 0.0, "must lie between"),
+        ([5], 0.5, 1.0, 0.0, "level 1.0"), ([5], 0.5, 0.95, 0.25, "too large"),
+    ],
+)  # fmt: skip
+def test_impossible_limits_are_refused(n: list, target: float, level: float, between: float, message: str) -> None:
+    with pytest.raises(StatisticsError, match=message):
+        exact_limits(n, target=target, level=level, between=between)
 
 
 def test_the_rows_are_those_of_the_model(ruptures: pd.DataFrame) -> None:
@@ -200,3 +225,34 @@ def test_a_study_with_few_therapists_says_so() -> None:
     assert [e.estimand for e in part.estimates] == ["not testable"]
     assert "5 therapists" in part.estimates[0].note
     assert list(part.tables["therapist_repair"].columns) == list(TABLES["therapist_repair"])
+
+
+# --- The picture -----------------------------------------------------------------------------------------------------------------
+
+
+def drawn(ruptures: pd.DataFrame):
+    rows, table = repair_by_therapist(ruptures, rng=np.random.default_rng(1), definition="control_chart")
+    return therapist_repair.draw({"therapist_repair": table, "estimates": estimates_frame(rows)}, {"ci_level": 0.95}), table
+
+
+def test_the_picture_names_nobody_and_shows_every_therapist_twice(ruptures: pd.DataFrame) -> None:
+    drawing, table = drawn(ruptures)
+    assert "therapist" not in drawing.data.columns
+    assert len(drawing.data) == len(table) == 24
+    left, right = drawing.figure.axes[:2]
+    assert left.get_title(loc="left") == "Shrunken shares"
+    assert [t.get_text() for t in left.get_xticklabels() if t.get_text() and t.get_visible()] in ([], [""] * len(left.get_xticks()))
+    assert sum(len(c.get_offsets()) for c in right.collections) == 24
+    assert "Control chart: repaired 6" in drawing.caption
+    assert "median odds ratio 1.8" in drawing.caption
+    assert "nobody ranked" in drawing.caption
+    assert svg_text(drawing) == svg_text(drawn(ruptures)[0])
+
+
+def test_without_differences_the_picture_says_so_and_without_therapists_there_is_none() -> None:
+    rows = [(f"c{j}-{i}", f"t{j:02d}", float(k)) for j in range(12) for i in range(4) for k in (0, 1)]
+    drawing, table = drawn(pd.DataFrame(rows, columns=["client", "therapist_id", "repaired"]))
+    said = " ".join(t.get_text() for t in drawing.figure.axes[0].texts)
+    assert "no difference between therapists is estimated" in said
+    with pytest.raises(NothingToDraw, match="no therapist has enough ruptures"):
+        therapist_repair.draw({"therapist_repair": table.iloc[:0], "estimates": estimates_frame([])}, {})
