@@ -17,7 +17,7 @@ from attachment_outcomes.rupture.within import breaks_by_attachment, repair_next
 from attachment_outcomes.rupture.within.breaks import CHANGE, LEVEL, break_rows, breaks_table
 from attachment_outcomes.rupture.within.lagged import questions
 from attachment_outcomes.rupture.within.moderation import attachment_of
-from attachment_outcomes.rupture.within.panel import Panel
+from attachment_outcomes.rupture.within.panel import Panel, pairs_of, panel_of
 from attachment_outcomes.rupture.within.states import session_states
 from attachment_outcomes.rupture.within.study import BREAK_TABLES, TABLES, analyse, analyse_breaks
 
@@ -199,3 +199,40 @@ def test_what_is_not_named_is_said(reference: Reference) -> None:
         analyse_breaks(study_of(reference.frame("data").drop(columns="gap")))
     with pytest.raises(ConfigError, match="key breaks"):
         analyse_breaks(study_of(reference.frame("data"), breaks={"weeks": 0}))
+
+
+def test_two_treatments_of_a_client_are_units_of_one_cluster() -> None:
+    rows = pd.DataFrame(
+        {
+            "person_id": "a", "treatment_id": ["1", "1", "2", "2"], "session_number": [1, 2, 1, 2], "alliance": [4.0, 5, 3, 2],
+            "symptoms": [1.0, 2, 3, 4], "gap_weeks": [np.nan, 1.0, np.nan, 4.0],
+        }
+    )  # fmt: skip
+    series = [read_series(rows, score=name) for name in ("alliance", "symptoms")]
+    panel = panel_of(*series, rows, pd.Series(["t", "u"]))
+    found = pairs_of(panel, 1)
+    assert list(zip(found.now, found.then, strict=True)) == [(0, 1), (2, 3)]
+    assert (found.n_clients, found.unit.tolist(), found.cluster.tolist()) == (1, [0, 1], [0, 0])
+    assert panel.units["therapist_id"].tolist() == ["t", "u"]
+
+
+def test_ratings_without_a_treatment_and_without_a_calendar_still_pair() -> None:
+    """Scores do not say which treatment they are of; with no row in the sessions table no break is known."""
+    rows = pd.DataFrame({"person_id": "a", "session_number": [1, 2, 3], "alliance": [4.0, 5, 3], "symptoms": [1.0, np.nan, 3]})
+    series = [read_series(rows, score=name) for name in ("alliance", "symptoms")]
+    nothing = pd.DataFrame({name: pd.Series(dtype="str") for name in ("person_id", "treatment_id")})
+    nothing = nothing.assign(session_number=pd.Series(dtype="int64"), gap_weeks=pd.Series(dtype="float64"))
+    panel = panel_of(*series, nothing, pd.Series([None], dtype="str"))
+    assert np.isnan(panel.gap).all()
+    assert len(pairs_of(panel, 1).now) == 2
+    assert panel.units["treatment_id"].tolist() == [""]
+    alone = panel_of(series[0], None, nothing, pd.Series([None], dtype="str"))
+    assert np.isnan(alone.symptoms).all()
+
+
+def test_one_session_a_client_leaves_nothing_to_ask() -> None:
+    data = pd.DataFrame({"client": [f"c{i}" for i in range(30)], "session": 1, "therapist": "t", "alliance": 4.0, "symptoms": 2.0})
+    part = analyse(study_of(data))
+    assert {r.estimand for r in part.estimates} == {"not testable"}
+    assert part.tables["alliance_within_bins"].empty
+    assert any("0 clients have two pairs" in r.note for r in part.estimates)
