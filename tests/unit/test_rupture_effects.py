@@ -10,6 +10,7 @@ import pytest
 
 from attachment_outcomes.errors import DataError
 from attachment_outcomes.rupture import repair_effect
+from attachment_outcomes.rupture.effects.contrasts import e_value_rows
 
 
 def cohort(rng, n=90, *, effect=(0.0, 0.0), therapists=0):
@@ -133,3 +134,38 @@ def test_intervals_cover_zero_where_nothing_differs():
     error = math.sqrt(0.95 * 0.05 / n)  # Monte-Carlo error of a coverage of 95 %
     for count in covered.values():
         assert count / n == pytest.approx(0.95, abs=3 * error)
+
+
+def test_a_group_that_one_therapist_has_alone_is_not_told_from_the_therapist():
+    data = cohort(np.random.default_rng(11), therapists=12)
+    data["therapist_id"] = np.where(data["group"] == "unrepaired", "t0", data["therapist_id"])
+    (row,) = repair_effect(data, outcome="core10.total", definition="control_chart")
+    assert row.estimand == "not testable"
+    assert "1 therapists alone decide a coefficient" in row.note
+    # Two therapists are enough for an interval, on so few degrees of freedom that the note warns.
+    data.loc[data.index[data["group"] == "unrepaired"][::2], "therapist_id"] = "t1"
+    row = by_name(repair_effect(data, outcome="core10.total"))["unrepaired_minus_none"]
+    assert np.isfinite(row.std_error)
+    assert "degrees of freedom: too few to be trusted" in row.note
+
+
+def test_end_scores_that_are_alike_within_groups_have_no_e_value():
+    data = cohort(np.random.default_rng(12)).assign(
+        post=lambda d: d["group"].map({"none": 1.0, "repaired": 2.0, "unrepaired": 3.0})
+    )
+    rows = repair_effect(data, outcome="core10.total")
+    assert by_name(rows)["repaired_minus_none"].estimate == pytest.approx(1)
+    assert e_value_rows(rows, 0.0) == []
+    assert [r.group for r in e_value_rows(rows, 2.0)][::2] == [
+        "repaired_minus_none",
+        "unrepaired_minus_none",
+        "repaired_minus_unrepaired",
+    ]
+
+
+def test_clients_without_an_end_score_are_counted_by_group():
+    data = cohort(np.random.default_rng(13))
+    data.loc[data.index[data["group"] == "unrepaired"][:4], "post"] = np.nan
+    data.loc[0, "post"] = np.nan
+    note = repair_effect(data, outcome="core10.total")[0].note
+    assert "5 clients left out (no group or no scores); no end score: none 1, unrepaired 4" in note

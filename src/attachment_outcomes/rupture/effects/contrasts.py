@@ -198,9 +198,11 @@ def e_value_rows(contrasts: Sequence[Estimate], sd: float) -> list[Estimate]:
     contrasts
         Rows in score points; those not of ``PAIRS`` are passed over.
     sd
-        SD of the end score within groups, score points.
+        SD of the end score within groups, score points; where it is 0 there is no E-value.
     """
-    found = []
+    found: list[Estimate] = []
+    if not sd > 0:
+        return found
     for row in contrasts:
         if row.estimand not in PAIRS or not math.isfinite(row.estimate):
             continue

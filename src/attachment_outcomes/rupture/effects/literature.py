@@ -96,6 +96,8 @@ def _converted(data: RuptureData, clients: pd.DataFrame, adjust: Sequence[str], 
     try:
         compared, model = fitted(clients, adjust=adjust, cluster=THERAPIST, drop_small=True)
         found = one_contrast(compared, model, "repaired_minus_unrepaired", ci_level=data.ci_level)
+        if not compared.within_sd > 0:
+            raise StatisticsError("nobody's end score differs from that of others in the group")
     except StatisticsError as error:
         return replace(not_assessable(definition, outcome=data.outcome, reason=str(error), analysis=LITERATURE), group=CONVERTED)
     sd, sign = compared.within_sd, 1.0 if data.higher_is_better else -1.0

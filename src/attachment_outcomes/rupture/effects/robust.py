@@ -85,8 +85,8 @@ def fit(design: Numbers, outcome: Numbers, codes: Whole | None = None) -> Fit:
     Raises
     ------
     StatisticsError
-        If rows do not outnumber coefficients, coefficients are not identified, there is one cluster only, or without clusters a
-        row decides a coefficient alone.
+        If rows do not outnumber coefficients, coefficients are not identified, there is one cluster only, or a row (without
+        clusters) or a cluster decides a coefficient alone.
 
     References
     ----------
@@ -121,9 +121,11 @@ def fit(design: Numbers, outcome: Numbers, codes: Whole | None = None) -> Fit:
         for k in range(j + 1):
             information[:, j, k] = information[:, k, j] = cluster_sums(q[:, j] * q[:, k], codes)
     values, vectors = np.linalg.eigh(np.eye(p) - information)
-    # A cluster that alone determines a coefficient says nothing of its own spread: its direction drops out.
-    powers = np.where(values > _FLAT, np.maximum(values, _FLAT) ** -0.5, 0.0)
-    root = np.einsum("gab,gb,gcb->gac", vectors, powers, vectors)
+    alone = int((values < _FLAT).any(axis=1).sum())
+    if alone:
+        what = f"{alone} therapists alone decide a coefficient, so what is theirs and what is the group's cannot be told apart."
+        raise StatisticsError(problem("regression", what, hint="does one therapist have all clients of a group?"))
+    root = np.einsum("gab,gb,gcb->gac", vectors, values**-0.5, vectors)
     parts = np.einsum("gab,gb->ga", root, scores) @ back.T
     return Fit(coefficients, parts, codes, float(n - p), Robust(parts.T @ parts, root, information, back))
 
