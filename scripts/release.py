@@ -12,6 +12,7 @@ from attachment_outcomes.release.disclosure import blank_like, suppress, suppres
 FUNNEL_LIMITS = [f"{side}{level}{kind}" for side in ("low", "high") for level in ("95", "998") for kind in ("", "_adjusted")]
 EQUIVALENCE_LIMITS = ["tost_low", "tost_high", "ci_low", "ci_high", "p_equivalence", "p_difference"]
 REPAIR_SHARES = ["share", "log_odds", "log_odds_low", "log_odds_high", "estimate", "ci_low", "ci_high"]
+WITHIN = ["predictor_deviation", "outcome_deviation", "std_error"]
 LATENT = ["mean_change", "true_change_sd", "observed_change_sd", "true_variance", "error_variance", "reliability"]
 # Table: its counts, the columns that tell tables apart, the columns whose totals are known, and what is made from the counts.
 COUNTS: dict[str, dict[str, Any]] = {
@@ -57,8 +58,11 @@ COUNTS: dict[str, dict[str, Any]] = {
     "observer_codes": {"counts": ["n_sessions", "n_seen"], "derived": ["share", "mean_significance", "agreement", "kappa"]},
     "rupture_states": {"counts": ["n", "n_left"]},
     "repair_literature": {"counts": ["n"], "derived": ["r", "ci_low", "ci_high"]},
-    "alliance_within_bins": {"counts": ["n_clients"], "derived": ["predictor_deviation", "outcome_deviation", "std_error"]},
-    "session_breaks": {"counts": ["n_clients"], "derived": ["mean_change", "std_error"]},
+    "alliance_within_bins": {
+        "counts": ["n_pairs", "n_clients"],
+        "derived": ["predictor_deviation", "outcome_deviation", "std_error"],
+    },
+    "session_breaks": {"counts": ["n_changes", "n_clients"], "derived": ["mean_change", "std_error"]},
     "therapist_repair": {"counts": ["n_clients", "n_ruptures", "n_repaired"], "derived": [*REPAIR_SHARES, *FUNNEL_LIMITS]},
     "repair_specifications": {
         "counts": ["n", "n_none", "n_repaired", "n_unrepaired"],

@@ -125,13 +125,15 @@ class Plan:
     def words(self, study: str) -> dict[str, str]:
         """Return what the ``$`` words of the claims mean in a study; words it has nothing for are left out."""
         block = self.studies[study]
-        change, dyads = block.get("change") or {}, block.get("dyads") or {}
+        change, dyads, rupture = (block.get(key) or {} for key in ("change", "dyads", "rupture"))
         styles = block["measures"]["styles"] or [{}]
         found = {
             "$outcome": change["outcomes"][0]["score"] if change else None,
             "$anxiety": styles[0].get("anxiety"),
             "$avoidance": styles[0].get("avoidance"),
             "$satisfaction": dyads.get("satisfaction"),
+            # What stands in for the alliance is none: no claim about it rests on that.
+            "$alliance": None if rupture.get("stand_in") else rupture.get("alliance"),
         }
         return {word: score for word, score in found.items() if score}
 

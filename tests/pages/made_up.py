@@ -12,7 +12,7 @@ from attachment_outcomes.audit.funnel import funnel_table
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame, read_estimates, tidy_estimates
 
 RNG = 20261121
-CHANGE = Path(__file__).parent / "change"
+FOLDERS = tuple(Path(__file__).parent / topic for topic in ("change", "rupture"))
 CATEGORIES = ["recovered", "improved", "unchanged", "deteriorated", "harmed"]
 STYLES = ["secure", "preoccupied", "dismissing", "fearful"]
 
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
         "sudden_gains": {"series": "symptoms"},
         "outcomes": [{"score": "core10.total"}, {"score": "ecr_r.anxiety"}],
     },
-    "rupture": {"alliance": "wai_sr.total", "outcome": "core10.total"},
+    "rupture": {"alliance": "wai_sr.total", "outcome": "core10.total", "symptoms": "symptoms"},
     "transmission": {"samples": {"pool": "secure/insecure"}},
     "audit": {"outcome": "core10.total"},
     "scales": {
@@ -242,6 +242,8 @@ def series() -> tuple[pd.DataFrame, pd.DataFrame]:
             "recovered_at": [7.0, np.nan],
             "depth": [1.2, 1.6],
             "length": [2, 3],
+            "duration": pd.array([2, 3], dtype="Int64"),
+            "pattern": ["V", "open"],
             "outcome": ["repaired", "censored"],
         }
     )
@@ -379,10 +381,11 @@ def transmission_pairs() -> pd.DataFrame:
     )
 
 
-def change_tables() -> dict[str, pd.DataFrame]:
-    """Return the further tables of change: parts of those of the example study, whose people are made up too."""
-    tables = {path.stem: pd.read_csv(path) for path in sorted(CHANGE.glob("*.csv")) if path.stem != "estimates"}
-    words = ("group", "definition", "note", "refused", "cutoff", "reliability_source", "rule", "occasions", "clusters")
+def further_tables() -> dict[str, pd.DataFrame]:
+    """Return the further tables of change and of ruptures: parts of those of made-up studies."""
+    files = [path for folder in FOLDERS for path in sorted(folder.glob("*.csv")) if not path.stem.startswith("estimates")]
+    tables = {path.stem: pd.read_csv(path, dtype={"treatment_id": "str"}) for path in files}
+    words = ("group", "definition", "note", "refused", "cutoff", "reliability_source", "rule", "occasions", "clusters", "citation")
     for name, table in tables.items():
         empty = [c for c in table if c in words or table[c].dtype == "str"]
         tables[name] = (
@@ -403,12 +406,12 @@ def made_up_tables() -> dict[str, pd.DataFrame]:
             "unit": ["rows", "people", "people"],
         }
     )
-    further = read_estimates(str(CHANGE / "estimates.csv")).assign(study="")
+    further = [read_estimates(str(path)).assign(study="") for folder in FOLDERS for path in sorted(folder.glob("estimates*.csv"))]
     return {
-        **change_tables(),
+        **further_tables(),
         "flow": flow,
         "concordance": residuals()[["system", "way", "parent_class", "child_class", "n"]],
-        "estimates": tidy_estimates(pd.concat([estimates(), further], ignore_index=True)),
+        "estimates": tidy_estimates(pd.concat([estimates(), *further], ignore_index=True)),
         "people_change": people_change(),
         "transitions": transitions(),
         "growth": growth(),

@@ -37,6 +37,7 @@ _MEANING = {
     "$anxiety": "an attachment anxiety scale",
     "$avoidance": "an attachment avoidance scale",
     "$satisfaction": "a couple satisfaction scale",
+    "$alliance": "session-by-session alliance ratings",
 }
 
 

@@ -102,10 +102,10 @@ FIGURES: dict[str, Item] = {
     "observer_ratings": Item(
         RUPTURES,
         "What observers saw",
-        ("observer_codes", "estimates"),
+        ("estimates", "observer_codes"),
         _both(_has("rupture"), _feeds("observations")),
     ),
-    "repair_timing": Item(RUPTURES, "Repair by when it was known", ("rupture_states", "estimates"), _has("rupture", "outcome")),
+    "repair_timing": Item(RUPTURES, "Repair by when it was known", ("estimates", "rupture_states"), _has("rupture", "outcome")),
     "repair_forest": Item(RUPTURES, "Beside the literature", ("repair_literature",), _has("rupture", "outcome")),
     "alliance_within": Item(
         RUPTURES, "From session to session", ("alliance_within_bins", "estimates"), _has("rupture", "symptoms")

@@ -138,7 +138,7 @@ class RuptureData:
         rating = self.rating
         scale = None if rating.low is None or rating.high is None else (rating.low, rating.high)
         series = read_series(self.ratings, score="rating", scale=scale)
-        self.count("rupture: rated sessions", len(self.ratings), len(series.values), "no rating", unit="sessions")
+        self.count("rupture: rated sessions", len(self.ratings), len(self.ratings) - series.n_missing, "no rating", unit="sessions")
         n = len(series.lengths)
         self.count("rupture: one form of the scale", n, n - series.n_changed, "the scale changes form midway", unit="treatments")
         if not len(series.values):
