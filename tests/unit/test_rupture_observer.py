@@ -257,6 +257,9 @@ def test_directions_of_disagreement_by_hand():
     assert of == pytest.approx(
         {"kappa": 0.26 / 0.46, "agreement": 0.8, "observer_only": 0.15, "other_only": 0.05, "observer_minus_other": 0.1}
     )
+    # Each client has two sessions, with differences 0 and 0, or 1 and 0, or -1 and 0: totals 1, 1, 1, -1 and six times 0.
+    # Variance 10/9 x sum((total - .2)^2) / 400 = 10/9 x 3.6 / 400 = .01: t = .1 / .1 on 9 df.
+    assert value(rows, "any rupture", "observer_minus_other", "the client's report").p_value == pytest.approx(0.34344, abs=1e-5)
     quiet = [r for r in rows if r.outcome == "confrontation"]
     assert [r.estimand for r in quiet if r.estimand == NOT_TESTABLE] == [NOT_TESTABLE]  # nobody ever confronts: no kappa
     assert next(r for r in quiet if r.estimand == "agreement").estimate == pytest.approx(14 / 20)

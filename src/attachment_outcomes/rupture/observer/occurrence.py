@@ -178,7 +178,8 @@ def _co_occurrence(both: pd.DataFrame, seen: Seen) -> Estimate:
 def _more(both: pd.DataFrame, seen: Seen) -> Estimate:
     first, second = ((both[family] >= seen.rupture_from).to_numpy() for family in FAMILIES)
     found = paired_share_difference(first, second, cluster_codes(both["person_id"]), ci_level=seen.ci_level)
-    return effect_row("confrontation_minus_withdrawal", "any rupture", found, seen, unit="proportion", method=PAIRED)
+    how = {"unit": "proportion", "method": PAIRED, "p_value": found.p_value}
+    return effect_row("confrontation_minus_withdrawal", "any rupture", found, seen, **how)
 
 
 def _clients(seen: Seen) -> Iterator[Estimate]:
@@ -219,7 +220,7 @@ def _by_kind(both: pd.DataFrame, seen: Seen) -> Estimate:
     first = (one["kind"] == KINDS[1]).to_numpy()
     found = mean_difference(one["resolution"], first, one["person_id"], ci_level=seen.ci_level)
     note = "sessions with withdrawal only less sessions with confrontation only"
-    return effect_row("withdrawal_minus_confrontation", "resolution", found, seen, note=note)
+    return effect_row("withdrawal_minus_confrontation", "resolution", found, seen, note=note, p_value=found.p_value)
 
 
 def _course(seen: Seen) -> Iterator[Estimate]:
@@ -248,4 +249,5 @@ def _ends_row(part: pd.DataFrame, flags: pd.Series, seen: Seen, outcome: str) ->
     last = (part.loc[ends, "third"] == 2).to_numpy()
     found = mean_difference(flags[ends], last, part.loc[ends, "person_id"], ci_level=seen.ci_level)
     note = "treatments that ended early have all thirds too"
-    return effect_row("last_minus_first_third", outcome, found, seen, unit="proportion", method=DIFFERENCE, note=note)
+    how = {"unit": "proportion", "method": DIFFERENCE, "p_value": found.p_value}
+    return effect_row("last_minus_first_third", outcome, found, seen, note=note, **how)

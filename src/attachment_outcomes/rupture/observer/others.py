@@ -91,7 +91,8 @@ def _kappa(seen: Seen, outcome: str, name: str, saw: Flags, said: Flags, people:
 def _more_often(seen: Seen, outcome: str, name: str, saw: Flags, said: Flags, people: pd.Series) -> Estimate:
     found = paired_share_difference(said, saw, cluster_codes(people), ci_level=seen.ci_level)
     note = f"above 0: observers see it more often than {name} tells it"
-    return effect_row("observer_minus_other", outcome, found, seen, group=name, unit="proportion", method=PAIRED, note=note)
+    how = {"unit": "proportion", "method": PAIRED, "p_value": found.p_value}
+    return effect_row("observer_minus_other", outcome, found, seen, group=name, note=note, **how)
 
 
 def with_attachment(seen: Seen, scores: Mapping[str, pd.Series]) -> Iterator[Estimate]:
