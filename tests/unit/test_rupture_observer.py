@@ -380,3 +380,20 @@ def test_the_table_of_codes_by_hand():
     assert table.loc["W1", ["n_sessions", "n_seen", "n_targets", "agreement", "kappa"]].tolist() == [8, 3, 8, 1, 1]
     assert table.loc["W2", ["n_seen", "agreement", "mean_significance"]].tolist() == [1, 7 / 8, 5]
     assert "always says the same" in table.loc["W2", "note"]
+
+
+def test_another_coding_system_has_its_own_families_and_ratings(sessions):
+    system = {
+        "name": "own", "title": "Own", "families": {"strain": {"title": "Strain", "rupture": True, "channels": ["client"]}},
+        "codes": {"S1": {"family": "strain", "title": "Strains"}}, "ratings": {"warmth": {"title": "Warmth", "range": [0, 10]}},
+    }  # fmt: skip
+    rows = [(f"c{i:02d}", 1, 1, None, coder, "S1", (i + (coder == "B" and i % 5 == 0)) % 3) for i in range(20) for coder in "AB"]
+    rows += [(f"c{i:02d}", 1, None, None, coder, "warmth", i % 7 + (coder == "B" and i % 3)) for i in range(20) for coder in "AB"]
+    found = typed(codings(*rows).assign(treatment_id="1"), "observations")
+    tables = {name: empty(name) for name in ("scores", "treatments")} | {"sessions": sessions, "observations": found}
+    block = {"alliance": "alliance", "criteria": ["control_chart"]}
+    part = analyse(RuptureData(tables, block, load_criteria("rupture"), {}, coding=system))
+    assert {r.outcome for r in part.estimates if r.estimand == "icc_single_agreement"} == {"strain", "warmth"}
+    assert {r.outcome for r in part.estimates if r.estimand == "kappa"} == {"strain"}
+    assert "no session has a rating of withdrawal" in {r.note for r in part.estimates}
+    assert part.tables["observer_codes"]["code"].tolist() == ["S1"]
