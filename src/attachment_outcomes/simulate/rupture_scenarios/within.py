@@ -9,7 +9,9 @@ import pandas as pd
 from scipy.special import expit
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.rupture.series import Flags, Numbers, Whole
+from attachment_outcomes.rupture.criteria import Criterion, detect
+from attachment_outcomes.rupture.rules import within_person_drop
+from attachment_outcomes.rupture.series import Flags, Numbers, Series, Whole
 from attachment_outcomes.rupture.within.breaks import breaks_by_attachment
 from attachment_outcomes.rupture.within.lagged import (
     UNADJUSTED,
@@ -20,10 +22,12 @@ from attachment_outcomes.rupture.within.lagged import (
     usable,
 )
 from attachment_outcomes.rupture.within.panel import Panel
+from attachment_outcomes.rupture.within.states import NEXT, repair_next_session
 from attachment_outcomes.simulate.draws import normals
 from attachment_outcomes.simulate.recovery.study import Finding, Sample
 
 ESTIMANDS = {"across_break": "across", "break_by_anxiety": "by anxiety", "break_by_avoidance": "by avoidance"}
+STATES = dict(zip(NEXT, ("rupture", "repair", "repair minus rupture"), strict=True))
 WEEKS = 2.0
 
 
@@ -113,6 +117,48 @@ def breaks(
     return Sample((panel, z), {"across": across, "by anxiety": by_anxiety, "by avoidance": 0.0})
 
 
+def ruptures_and_symptoms(
+    rng: np.random.Generator,
+    *,
+    therapists: int,
+    per_therapist: int,
+    sessions: int,
+    effect: float,
+    depth: float,
+    noise: float,
+    feedback: float,
+    carry_over: float,
+    sd_level: float,
+    sd_trend: float,
+    missed: float,
+) -> Sample:
+    r"""One rupture a client, of one to three sessions, and symptoms that are higher after its sessions and lower after its repair.
+
+    .. math:: y_{i,t+1} = \rho\,y_{it} + d\,(R_{it} - \tfrac{1}{2}P_{it}) + \alpha_i + \delta_i t + e_{i,t+1}
+
+    with d ``effect``, R the sessions in rupture and P the first after them. The alliance lies ``depth`` lower in rupture, answers
+    the symptoms with ``feedback``, and varies with SD ``noise``; symptoms' errors have SD 1. Targets: ``rupture`` (d), ``repair``
+    (-d/2) and ``repair minus rupture``.
+    """
+    n = therapists * per_therapist
+    therapist = np.repeat(np.arange(therapists), per_therapist)
+    level, trend = sd_level * normals(rng, n), sd_trend * normals(rng, n)
+    onset = 3 + np.floor((sessions - 8) * rng.random(n))
+    until = onset + 1 + np.floor(3 * rng.random(n))
+    errors = normals(rng, 2, sessions, n)
+    symptoms, alliance = np.empty((2, sessions, n))
+    now = level / (1 - carry_over) + errors[1, 0]
+    for t in range(sessions):
+        inside, back = (onset <= t) & (t < until), t == until
+        symptoms[t] = now
+        alliance[t] = noise * errors[0, t] + feedback * now - depth * inside
+        if t + 1 < sessions:
+            now = carry_over * now + effect * (inside - 0.5 * back) + level + trend * t + errors[1, t + 1]
+    seen = rng.random((sessions, n)) >= missed
+    truth = {"rupture": effect, "repair": -effect / 2, "repair minus rupture": -1.5 * effect}
+    return Sample(_panel(alliance, symptoms, np.ones((sessions, n)), seen, therapist), truth)
+
+
 def _panel(alliance: Numbers, symptoms: Numbers, gap: Numbers, seen: Flags, therapist: Whole) -> Panel:
     client, session = np.nonzero(seen.T)
     units = pd.DataFrame(
@@ -151,3 +197,15 @@ def break_responses(data: tuple[Panel, Numbers], *, methods: Sequence[str]) -> I
             yield Finding(
                 ESTIMANDS[row.estimand], row.estimate, row.std_error, row.ci_low, row.ci_high, row.p_value, method=row.definition
             )
+
+
+def state_slopes(panel: Panel, *, k: float, tolerance: float) -> Iterator[Finding]:
+    """Tell the targets of :func:`ruptures_and_symptoms` by the states that a drop of k own SDs finds in the alliance."""
+    starts = np.concatenate([[0], np.cumsum(np.bincount(panel.unit, minlength=len(panel.units)))]).astype(np.int64)
+    series = Series(panel.alliance, panel.session, starts, panel.units[["client", "treatment_id"]])
+    found = detect(series, Criterion("drop", within_person_drop, settings={"k": k, "tolerance": tolerance}))
+    question = questions(panel, alliance="alliance", symptoms="symptoms")[0]
+    for row in repair_next_session(panel, found, question):
+        if row.estimand not in STATES:
+            raise StatisticsError(row.note)
+        yield Finding(STATES[row.estimand], row.estimate, row.std_error, row.ci_low, row.ci_high, row.p_value)
