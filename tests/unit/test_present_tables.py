@@ -148,7 +148,7 @@ def test_reliable_change_is_printed_with_the_primary_definition_first(made_up: d
 
 
 def test_contrasts_carry_their_exact_p(made_up: dict[str, pd.DataFrame]) -> None:
-    frame = built("rupture", made_up).frame.set_index("quantity")
+    frame = built("repair_outcome", made_up).frame.set_index("quantity")
     row = frame.loc["CORE-10: repaired − none"].iloc[0]
     assert row[["estimate", "95 % CI", "p"]].tolist() == ["−1.20 points", "[−2.80, 0.40]", ".012"]
 

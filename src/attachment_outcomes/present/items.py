@@ -150,7 +150,9 @@ TABLES: dict[str, Item] = {
     "specifications": Item("Robustness", "Specification curve", ("specifications", "estimates"), _has("change")),
     "invariance_levels": Item("Measures", "Longitudinal invariance", ("invariance",), _feeds("items")),
     "couples": Item("Couples", "Couples", ("estimates",), _has("dyads")),
-    "rupture": Item(RUPTURES, "Ruptures, repairs and outcome", ("estimates",), _has("rupture")),
+    "rupture": Item(RUPTURES, "Ruptures and repairs by criterion", ("estimates",), _has("rupture")),
+    "repair_outcome": Item(RUPTURES, "Repair and outcome", ("estimates",), _has("rupture", "outcome")),
+    "next_session": Item(RUPTURES, "From session to session", ("estimates",), _has("rupture", "symptoms")),
     "concordance": Item("Transmission", "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
     "samples": Item(
         "Transmission", "Samples and what pooling gives", ("sample_statistics", "estimates"), _has("transmission", "samples")

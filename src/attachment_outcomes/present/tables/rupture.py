@@ -1,4 +1,4 @@
-"""Ruptures and repairs by criterion, and outcome by group."""
+"""Ruptures and repairs by criterion, beside what noise alone shows: the primary criterion in full, of the others the main rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from attachment_outcomes.present.lookup import Row, rows_of
 from attachment_outcomes.present.stand_in import warning
 from attachment_outcomes.present.tabulate import Table, estimand_name, estimate_table
-from attachment_outcomes.present.words import outcome_title, plain
+from attachment_outcomes.present.words import plain
 
 NEEDS = ("estimates",)
 BOUNDED = "within the scale"  # noise that is held within the scale: a check, told with the estimates
@@ -36,30 +36,24 @@ ORDER = [
     "repaired_above_noise",
     "mean_depth",
     "time_in_rupture",
-    "repaired_minus_none",
-    "unrepaired_minus_none",
-    "repaired_minus_unrepaired",
-    "none_minus_any",
-    "repair_minus_avoidance",
 ]
+BESIDE = ("share_with_rupture", "expected_on_noise", "rate_per_session", "share_repaired", "noise_share_repaired")
 
 
 def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
-    """Return how often each criterion finds ruptures, beside noise, and the adjusted differences in outcome."""
-    rows = rows_of(tables["estimates"], analysis="rupture_prevalence") + rows_of(tables["estimates"], analysis="rupture_outcome")
-    rows = [r for r in rows if r["estimand"] in ORDER and r["group"] != BOUNDED]
+    """Return how often each criterion finds ruptures and repairs, beside noise."""
+    rows = rows_of(tables["estimates"], analysis="rupture_prevalence")
+    rows = [r for r in rows if r["estimand"] in (ORDER if r["primary"] else BESIDE) and r["group"] != BOUNDED]
     rows.sort(key=lambda r: (not r["primary"], str(r["definition"]), ORDER.index(str(r["estimand"])), str(r["group"])))
     return estimate_table(
         rows,
         settings,
         name="rupture",
-        title="Ruptures, repairs and outcome",
+        title="Ruptures and repairs",
         group=lambda r: plain(str(r["definition"])) + (" (primary)" if r["primary"] else ""),
-        label=lambda r: _label(r, settings),
+        label=_label,
         notes=[
             warning(settings),
-            "Differences are adjusted for the score before treatment; they are associations, not effects, "
-            "since longer treatments have more chances of a rupture and of a repair",
             "Noise: series in which nothing happens, of the clients' own lengths, spread and autocorrelation; what falls by "
             "chance mostly rises again, so that noise has repairs too",
             "A rupture in the last rated session cannot be told repaired or unrepaired and is left out of both groups",
@@ -68,9 +62,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     )
 
 
-def _label(row: Row, settings: dict[str, Any]) -> str:
+def _label(row: Row) -> str:
     if row["estimand"] == "share":
         return f"clients with {row['group']} ruptures" if row["group"] != "none" else "clients with none"
-    if row["analysis"] == "rupture_outcome":
-        return f"{outcome_title(str(row['outcome']), settings)}: {estimand_name(row)}".removeprefix(": ")
     return NAMES.get(str(row["estimand"]), estimand_name(row))
