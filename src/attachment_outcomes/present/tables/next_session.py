@@ -12,24 +12,13 @@ from attachment_outcomes.present.tabulate import Table, estimand_name, estimate_
 from attachment_outcomes.present.words import outcome_title, plain
 
 NEEDS = ("estimates",)
-WITHIN = [
-    "within_next_session",
-    "carry_over",
-    "between_clients",
-    "rupture_next_session",
-    "repair_next_session",
-    "repair_minus_rupture",
-]
-BREAKS = ["break_change", "break_by_anxiety", "break_by_avoidance"]
-THERAPISTS = ["share_repaired", "therapist_variance", "median_odds_ratio", "expected_low", "expected_high"]
+ANALYSES = ("alliance_within", "session_breaks", "therapist_repair")
 NAMES = {
     "within_next_session": "per point in this session, within clients",
-    "carry_over": "carried over from this session",
-    "between_clients": "per point between clients",
     "rupture_next_session": "after a session in rupture",
     "repair_next_session": "after a session of repair",
     "repair_minus_rupture": "after a repair, against after a rupture",
-    "break_change": "change across a break beyond that between ordinary sessions",
+    "across_break": "after a break, against after ordinary sessions",
     "break_by_anxiety": "the same, per SD of attachment anxiety",
     "break_by_avoidance": "the same, per SD of attachment avoidance",
     "share_repaired": "ruptures repaired, of those whose end was seen",
@@ -38,14 +27,12 @@ NAMES = {
     "expected_low": "lowest share expected of 95 % of therapists",
     "expected_high": "highest share expected of 95 % of therapists",
 }
-ORDER = [*WITHIN, *BREAKS, *THERAPISTS]
+ORDER = list(NAMES)
 
 
 def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     """Return the primary rows of sessions within clients, of breaks and of therapists."""
-    found = [
-        r for name in ("alliance_within", "session_breaks", "therapist_repair") for r in rows_of(tables["estimates"], analysis=name)
-    ]
+    found = [r for name in ANALYSES for r in rows_of(tables["estimates"], analysis=name)]
     rows = [r for r in found if r["primary"] and r["estimand"] in ORDER and not r["group"]]
     rows.sort(key=lambda r: (_group(r, settings), ORDER.index(str(r["estimand"]))))
     return estimate_table(
@@ -57,7 +44,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         label=lambda r: NAMES.get(str(r["estimand"]), estimand_name(r)),
         notes=[
             warning(settings),
-            "Within clients: a session against the client's own other sessions, given the level of this session and the client's own "
+            "Within clients: a session against the client's own other sessions, given this session's level and the client's own "
             "trend; free of the bias that a client's own mean brings in. Associations, not effects",
         ],
         empty="No rating of symptoms session by session is named, and no therapists.",

@@ -41,10 +41,10 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         notes=[
             warning(settings),
             "Associations, not effects: nobody was allotted a rupture or its repair, and who stays longer has more chances of both",
-            "From a landmark on: clients still in treatment then, by what was known of them by then, so that nobody counts as repaired "
-            "for having stayed",
-            "E-value: how strongly something unmeasured would have to go with both, as a risk ratio, to make the difference (or its "
-            "limit) nothing",
+            "From a landmark on: clients still in treatment then, by what was known of them then, so that nobody counts as "
+            "repaired for having stayed",
+            "E-value: how strongly something unmeasured would have to go with both, as a risk ratio, to make nothing of the "
+            "difference, or of its limit",
         ],
         empty="Ruptures and repairs could not be related to an outcome.",
     )
