@@ -34,6 +34,12 @@ cr2_of <- function(therapist) lapply(weights, function(w) {
   found <- linear_contrast(fit, vcov = "CR2", cluster = therapist, contrasts = matrix(w, 1), test = "Satterthwaite", p_values = TRUE)
   c(interval(found$Est, found$SE, found$df), df = found$df)
 })
+# Within therapists: a coefficient for each.
+inside <- lm(post ~ pre + n_sessions + repaired + unrepaired + factor(therapist))
+cr2_within <- lapply(weights[1:3], function(w) {
+  found <- linear_contrast(inside, vcov = "CR2", cluster = therapist, contrasts = matrix(c(w, rep(0, 14)), 1), test = "Satterthwaite")
+  c(interval(found$Est, found$SE, found$df), df = found$df)
+})
 few <- sprintf("t%02d", (as.integer(factor(therapist)) - 1) %% 6) # six therapists of unequal size
 
 # Regression standardisation: group x baseline, means over the sample's own covariates.
@@ -108,7 +114,7 @@ write_reference("repair", paste(
   "written out; cor of residuals, jackknife over therapists; glm(binomial), vcovCL(HC1)"
 ), list(
   data = data.frame(client = sprintf("c%03d", 1:n), therapist_id = therapist, few, group, pre, post, n_sessions, share, improvement),
-  hc3 = hc3, cr2 = cr2_of(therapist), cr2_few = cr2_of(few),
+  hc3 = hc3, cr2 = cr2_of(therapist), cr2_few = cr2_of(few), cr2_within = cr2_within,
   standardised_hc3 = standardised_hc3, standardised_cr2 = standardised_cr2,
   partial_plain = partial_plain, partial_clustered = partial_clustered,
   sessions = rows,

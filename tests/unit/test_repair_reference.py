@@ -8,6 +8,7 @@ import pytest
 from tests.references import load_reference
 
 from attachment_outcomes.rupture import repair_effect
+from attachment_outcomes.rupture.effects.contrasts import PAIRS, fitted, one_contrast
 from attachment_outcomes.rupture.effects.leaving import leaving_odds
 from attachment_outcomes.rupture.effects.partial import d_from_r, partial_correlation
 from attachment_outcomes.rupture.effects.standardisation import standardised_means
@@ -37,6 +38,13 @@ def test_contrasts_match_r(repair, reference, cluster, method, units):
         expected.check({"p_value": row.p_value}, rel=RTOL_P)
         assert method in row.method
         assert (row.n, row.n_clusters) == (120, units)
+
+
+def test_contrasts_within_therapists_match_a_coefficient_for_each_in_r(repair):
+    rows, found = fitted(repair.frame("data"), adjust=["pre", "n_sessions"], cluster="therapist_id", within=True)
+    for name in PAIRS:
+        ours = one_contrast(rows, found, name, ci_level=0.95)
+        repair["cr2_within"][name].check({field: getattr(ours, field) for field in (*FIELDS, "df")}, rel=1e-8)
 
 
 @pytest.mark.parametrize(("reference", "cluster"), [("standardised_hc3", None), ("standardised_cr2", "therapist_id")])

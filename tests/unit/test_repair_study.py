@@ -45,7 +45,7 @@ def study_data(n=90, *, settings=None, seed=1, short=0, reasons=("completed", "d
             {
                 "person_id": people,
                 "treatment_id": "1",
-                "therapist_id": [f"t{i % 12}" for i in range(n)],
+                "therapist_id": [f"t{(i // 3) % 10}" for i in range(n)],
                 "end_reason": [reasons[i % len(reasons)] for i in range(n)],
             }
         ),
@@ -66,7 +66,12 @@ def test_the_outcome_step_gives_contrasts_means_e_values_and_other_adjustments()
     assert {r.group for r in rows_of(part, estimand="standardised_mean", definition="drop")} == {"none", "repaired", "unrepaired"}
     other = {r.group for r in rows_of(part, estimand="repaired_minus_none", definition="drop", primary=False)}
     # Everybody has nine sessions and starts at 5: these covariates do not vary, so their sets are as the others.
-    assert other == {"adjusted for nothing", "adjusted for pre", "adjusted for pre, n_sessions, first_alliance"}
+    assert other == {
+        "adjusted for nothing", "adjusted for pre", "adjusted for pre, n_sessions, first_alliance",
+        "adjusted for pre, n_sessions, therapist",
+    }  # fmt: skip
+    (within,) = rows_of(part, estimand="repaired_minus_unrepaired", group="adjusted for pre, n_sessions, therapist")
+    assert "clients compared with others of their own therapist" in within.note
     e_values = {r.group: r.estimate for r in rows_of(part, estimand="e_value", definition="drop")}
     assert e_values["repaired_minus_unrepaired"] > e_values["repaired_minus_none"] > 1
     assert part.tables["rupture_outcomes"]["group"].value_counts().to_dict() == {"none": 30, "repaired": 30, "unrepaired": 30}

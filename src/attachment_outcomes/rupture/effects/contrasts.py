@@ -18,7 +18,7 @@ import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
-from attachment_outcomes.rupture.effects.comparison import HIGHER, LOWER, MIN_GROUP, Comparison, compare
+from attachment_outcomes.rupture.effects.comparison import HIGHER, LOWER, MIN_GROUP, MIN_THERAPISTS, Comparison, compare
 from attachment_outcomes.rupture.effects.robust import FEW_DF, Contrast, Fit, contrast, fit
 from attachment_outcomes.rupture.effects.unmeasured import e_value
 from attachment_outcomes.rupture.summary import GROUPS, not_assessable
@@ -111,24 +111,32 @@ def repair_effect(
 
 def fitted(
     clients: pd.DataFrame, *, adjust: Sequence[str], cluster: str | None, post: str = "post", min_group: int = MIN_GROUP,
-    drop_small: bool = False,
+    drop_small: bool = False, within: bool = False,
 ) -> tuple[Comparison, Fit]:  # fmt: skip
     """Return the clients compared and the regression of their end scores; see :func:`repair_effect` and :func:`.compare`.
 
-    The last coefficients are those of the groups but the first.
+    The last coefficients are those of the groups but the first. With ``within`` clients are compared with others of their own
+    therapist only: all columns are taken less their mean at the therapist, which for CR2 is the same as a coefficient for each
+    therapist (Pustejovsky & Tipton 2018, theorem 2).
 
     Raises
     ------
     StatisticsError
-        If a group is too small or the model is not identified.
+        If a group is too small, the model is not identified, or too few therapists are known for ``within``.
     DataError
         If a column is absent, or ``group`` holds an unknown word.
     """
     rows = compare(clients, post=post, adjust=adjust, cluster=cluster, min_group=min_group, drop_small=drop_small)
     columns = [rows.rows[c].to_numpy(dtype=float) for c in rows.covariates]
     columns += [(rows.rows["group"] == g).to_numpy(dtype=float) for g in rows.groups[1:]]
-    design = np.column_stack([np.ones(len(rows.rows)), *columns])
-    return rows, fit(design, rows.rows["_post"].to_numpy(dtype=float), rows.codes)
+    outcome = rows.rows["_post"].to_numpy(dtype=float)
+    if not within:
+        return rows, fit(np.column_stack([np.ones(len(outcome)), *columns]), outcome, rows.codes)
+    if rows.codes is None:
+        raise StatisticsError(f"fewer than {MIN_THERAPISTS} therapists known: clients cannot be compared within therapists")
+    size = np.bincount(rows.codes)
+    own = [x - (np.bincount(rows.codes, weights=x) / size)[rows.codes] for x in (outcome, *columns)]
+    return rows, fit(np.column_stack(own[1:]), own[0], rows.codes)
 
 
 def contrast_rows(

@@ -88,20 +88,23 @@ def _of_one(data: RuptureData, clients: pd.DataFrame, criterion: str, *, primary
     for other in OTHER_SETS:
         if set(other) != set(adjust):
             rows += _otherwise(data, clients, criterion, other)
-    return rows
+    return [*rows, *_otherwise(data, clients, criterion, adjust, within=True)]
 
 
-def _otherwise(data: RuptureData, clients: pd.DataFrame, criterion: str, adjust: Sequence[str]) -> list[Estimate]:
-    """Return the contrasts between two groups under another set of covariates."""
-    group = f"adjusted for {', '.join(adjust) or 'nothing'}"
+def _otherwise(
+    data: RuptureData, clients: pd.DataFrame, criterion: str, adjust: Sequence[str], *, within: bool = False
+) -> list[Estimate]:
+    """Return the contrasts between two groups under another set of covariates, or among clients of the same therapist."""
+    group = f"adjusted for {', '.join([*adjust, *(['therapist'] if within else [])]) or 'nothing'}"
     try:
         # The same clients whatever the covariates, so that what differs is the adjustment alone.
         complete = clients[clients[[*ADJUST, FIRST]].notna().all(axis=1)]
-        compared, model = fitted(complete, adjust=adjust, cluster=THERAPIST)
+        compared, model = fitted(complete, adjust=adjust, cluster=THERAPIST, within=within)
     except StatisticsError as error:
         row = not_assessable(criterion, outcome=data.outcome, reason=str(error), analysis=OUTCOME)
         return [replace(row, group=group)]
     return contrast_rows(
         compared, model, higher_is_better=data.higher_is_better, ci_level=data.ci_level, names=PAIRS, analysis=OUTCOME,
         outcome=data.outcome, definition=criterion, group=group, primary=False,
+        more="clients compared with others of their own therapist" if within else "",
     )  # fmt: skip
