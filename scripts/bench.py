@@ -172,6 +172,7 @@ def change(root: Path) -> None:
 
 def ruptures(root: Path) -> None:
     """Measure every criterion on each number of sessions, each in a process of its own."""
+    load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     found = []
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary:
         for size in rupture_bench.SIZES:
@@ -183,8 +184,8 @@ def ruptures(root: Path) -> None:
             took = measured([sys.executable, "-c", call], root)
             found.append({**read_json(out), "process_seconds": took["seconds"], **{k: took[k] for k in ("cpu_seconds", "peak_mb")}})
     record = {
-        "machine": machine(), "packages": {name: metadata.version(name) for name in VERSIONS}, "measured": found,
-        "goals": rupture_bench.goals(found),
+        "machine": machine(), "load_before": load, "packages": {name: metadata.version(name) for name in VERSIONS},
+        "measured": found, "goals": rupture_bench.goals(found),
     }  # fmt: skip
     write_json(record, root / "validation" / "bench" / "ruptures.json")
     page = root / "docs" / "methods" / "speed.md"

@@ -79,11 +79,20 @@ def test_goals_that_are_missed_are_told():
 
 
 def test_the_page_gets_the_numbers_between_its_marks_and_keeps_the_rest():
-    record = {"measured": measured(50.0), "goals": goals(measured(50.0))}
-    page = with_table(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n", record)
+    machine = {"system": "Linux", "processor": "x86_64", "processors": 2, "memory_gb": 8.0, "python": "3.11"}
+    packages = {"numpy": "2.4", "pandas": "3.1"}
+    record = {
+        "machine": machine,
+        "packages": packages,
+        "load_before": 0.8,
+        "measured": measured(50.0),
+        "goals": goals(measured(50.0)),
+    }
+    page = with_table(f"before\n\n{BEGIN}\nstale words\n{END}\n\nafter\n", record)
     assert page == f"before\n\n{BEGIN}\n\n{table(record)}\n\n{END}\n\nafter\n"
     assert with_table(page, record) == page
     assert "| `control_chart` | 1 s | 0.5 s | 0.25 s |" in page
-    assert "old" not in page
+    assert "on average over a minute: 0.8." in page
+    assert "stale words" not in page
     with pytest.raises(ValueError, match="lacks"):
         with_table("no marks", record)

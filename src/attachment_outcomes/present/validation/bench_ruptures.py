@@ -45,6 +45,8 @@ def table(record: Mapping[str, Any]) -> str:
     ]
     return "\n".join(
         [
+            _about(record),
+            "",
             "| sessions | clients | ruptures by all criteria | whole process | peak memory |",
             "| --- | --- | --- | --- | --- |",
             *sizes,
@@ -59,4 +61,15 @@ def table(record: Mapping[str, Any]) -> str:
             "| --- | --- | --- | --- |",
             *goals,
         ]
+    )
+
+
+def _about(record: Mapping[str, Any]) -> str:
+    """Return what the numbers were measured on, and what else ran there."""
+    machine, packages = record["machine"], record["packages"]
+    load = record.get("load_before")
+    others = "" if load is None else f" Processes at work when it began, on average over a minute: {load:g}."
+    return (
+        f"Machine: {machine['system']}, {machine['processor']}, {machine['processors']} processors, {machine['memory_gb']:g} GB, "
+        f"Python {machine['python']}, numpy {packages['numpy']}, pandas {packages['pandas']}.{others}"
     )
