@@ -153,6 +153,8 @@ def test_the_step_of_a_scale_is_found_and_rounding_stays_on_it(places, step):
 
 def test_a_scale_without_a_step_only_has_ends():
     assert scale_of(np.array([1.0, 1.1234567, 2.3]), 1, 5) == Scale(1, 5)
+    assert Scale(1, 5).words == "held within 1 to 5"
+    assert Scale(1, 5, 0.25).words == "held within 1 to 5 and rounded to steps of 0.25"
     assert Scale(1, 5).rounded(np.array([0.2, 1.234, 7])).tolist() == [1, 1.234, 5]
 
 

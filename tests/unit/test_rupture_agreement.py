@@ -8,6 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import ndtr
 from tests.references import load_reference
 
 from attachment_outcomes.inference.clustered_agreement import clustered_kappa
@@ -16,8 +17,10 @@ from attachment_outcomes.rupture.agreement import AGREEMENT, TABLES, analyse, fl
 from attachment_outcomes.rupture.aligned import CLIENT, EPISODE, LEVELS, ONSET, align
 from attachment_outcomes.rupture.criteria import Criterion, detect
 from attachment_outcomes.rupture.data import RuptureData
+from attachment_outcomes.rupture.noise import autocorrelation
 from attachment_outcomes.rupture.rules import Signal
 from attachment_outcomes.rupture.series import read_series
+from attachment_outcomes.simulate.rupture_scenarios.agreement import agreement_found, both_above, two_raters, uneventful
 
 RTOL = 1e-10  # closed formulas in double precision
 RTOL_SLOPE = 1e-6  # R's slopes are differences of two kappas
@@ -238,3 +241,28 @@ def test_level_names_are_those_of_the_pairs():
     assert names == {f"a and {b}" for b in "bcd"}
     table = part.tables["rupture_agreement"]
     assert set(zip(table["criterion_a"], table["criterion_b"], strict=True)) == set(combinations("abcd", 2))
+
+
+@pytest.mark.parametrize("r", [-0.6, 0.0, 0.3, 0.9])
+def test_the_truth_of_two_raters_is_that_of_two_normal_numbers(r):
+    # Sheppard (1899) at the medians; and, whatever the thresholds, the product of the shares where nothing goes together.
+    assert both_above(0.0, 0.0, r) == pytest.approx(0.25 + math.asin(r) / (2 * math.pi), abs=1e-10)
+    assert both_above(1.2, 0.4, 0.0) == pytest.approx(ndtr(-1.2) * ndtr(-0.4), abs=1e-10)
+    assert both_above(1.2, 0.4, r) == pytest.approx(both_above(0.4, 1.2, r), abs=1e-10)
+
+
+def test_made_up_raters_have_the_kappa_that_they_say():
+    fixed = {"clients": 4000, "fewest": 6, "most": 18, "prevalence": 0.3, "second": 0.2, "correlation": 0.7, "icc": 0.3}
+    data, truth = two_raters(np.random.default_rng(3), **fixed)
+    found = {f.target: f for f in agreement_found(data, methods=["by person"])}
+    for target, value in truth.items():
+        assert found[target].estimate == pytest.approx(value, abs=4 * found[target].std_error)
+
+
+def test_uneventful_series_have_the_autocorrelation_that_they_say():
+    fixed = {"clients": 3000, "fewest": 10, "most": 20, "missing": 0.0, "mean": 3.8, "sd": 0.5}
+    data, truth = uneventful(np.random.default_rng(3), rho=0.4, sds="varied", **fixed)
+    assert autocorrelation(data) == pytest.approx(0.4, abs=0.03)
+    assert truth == {"share": 0.0, "rate": 0.0, "repaired": 0.0}
+    assert data.lengths.min() >= 10
+    assert data.lengths.max() <= 20

@@ -68,7 +68,7 @@ def _beside_noise(data: RuptureData, found: Detection, clients: pd.DataFrame) ->
         if kind and scale is None:
             continue
         noise = found_on_noise(data.series, criterion, rng=data.rng("noise", criterion.name, kind), scale=scale)
-        note = "" if scale is None else f"; held within {scale.low:g} to {scale.high:g}, steps of {scale.step:.3g}"
+        note = "" if scale is None else f"; {scale.words}"
         found_rows = [
             *noise_rows(noise, criterion.name, outcome=outcome, group=kind, primary=primary and not kind, ci_level=ci_level),
             *above_noise(clients, noise, outcome=outcome, group=kind, ci_level=ci_level),

@@ -37,6 +37,11 @@ class Scale:
     high: float
     step: float = 0.0
 
+    @property
+    def words(self) -> str:
+        """What was done to the simulated ratings."""
+        return f"held within {self.low:g} to {self.high:g}" + (f" and rounded to steps of {self.step:.3g}" if self.step else "")
+
     def rounded(self, values: Numbers) -> Numbers:
         """Return the values that the scale would have shown."""
         inside = np.clip(values, self.low, self.high)
