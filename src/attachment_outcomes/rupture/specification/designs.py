@@ -163,9 +163,9 @@ def build(
         starts = np.flatnonzero(np.diff(codes, prepend=-1))
         if within:  # of an outcome whose therapists' means are taken out, by the weights instead
             own = np.column_stack([_centred(column, codes) for column in own.T])
-    df = np.array([found.df(w) for w in weights])
-    design = Design(rows, starts, q, turned, own, df, tuple(sizes.tolist()))
-    return design, [contrast(found, w, ci_level=ci_level) for w in weights]
+    contrasts = [contrast(found, w, ci_level=ci_level) for w in weights]
+    df = np.array([c.df for c in contrasts])
+    return Design(rows, starts, q, turned, own, df, tuple(sizes.tolist())), contrasts
 
 
 def _centred(values: Numbers, codes: Whole) -> Numbers:

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attachment_outcomes.rupture.criteria import Criterion, Detection, detect
+from attachment_outcomes.rupture.criteria import Detection, detect
 from attachment_outcomes.rupture.effects.landmark import up_to
-from attachment_outcomes.rupture.episodes import OUTCOMES
+from attachment_outcomes.rupture.episodes import OUTCOMES, find_episodes
 from attachment_outcomes.rupture.series import Series
 from attachment_outcomes.rupture.specification.designs import UNKNOWN
 from attachment_outcomes.rupture.summary import GROUPS
@@ -72,22 +72,26 @@ def readings(
         Levels beside the criterion's own window and least number of rated sessions, and beside the whole treatment. A number of
         sessions below the criterion's own is refused.
     """
-    criterion, series = found.criterion, found.series
-    own = criterion.min_sessions
-    at = _places(series, chosen, people)
-    for least in (OWN, *(str(m) for m in min_sessions if m != own)):
-        n = own if least == OWN else int(least)
-        for window in dict.fromkeys((criterion.window, *windows)):
-            for landmark in (0, *landmarks):
-                shared = Reading(
+    criterion = found.criterion
+    own, places = criterion.min_sessions, _places(found.series, chosen, people)
+    for landmark in (0, *landmarks):
+        known, at = _so_far(found.series, places, landmark)
+        for least in (OWN, *(str(m) for m in min_sessions if m != own)):
+            n = own if least == OWN else int(least)
+            seen = detect(known, replace(criterion, min_sessions=n)) if n >= own else None
+            for window in dict.fromkeys((criterion.window, *windows)):
+                reading = Reading(
                     criterion=criterion.name, window=window, min_sessions=least, landmark=landmark,
                     group=np.full(len(people), UNKNOWN), primary=least == OWN and window == criterion.window and not landmark,
                 )  # fmt: skip
-                if n < own:
-                    yield replace(shared, refused=f"the criterion itself asks for {own} rated sessions")
+                if seen is None:
+                    yield replace(reading, refused=f"the criterion itself asks for {own} rated sessions")
                     continue
-                changed = replace(criterion, window=window, min_sessions=n)
-                yield replace(shared, group=_groups(series, changed, landmark, at, len(people)))
+                # The rule's signal does not depend on the window, so it is asked for once.
+                episodes = find_episodes(seen.series, seen.signal, window=window, late_repair=criterion.late_repair)
+                codes = group_codes(known, replace(seen, episodes=episodes))
+                reading.group[at[at >= 0]] = codes[at >= 0]
+                yield reading
 
 
 def _places(series: Series, chosen: pd.DataFrame, people: Sequence[str]) -> Whole:
@@ -99,18 +103,13 @@ def _places(series: Series, chosen: pd.DataFrame, people: Sequence[str]) -> Whol
     return joined["at"].fillna(-1).to_numpy(dtype=np.int64)
 
 
-def _groups(series: Series, criterion: Criterion, landmark: int, at: Whole, n_people: int) -> Whole:
-    """Return the people's groups by one criterion, applied to the ratings up to the landmark of who is in treatment then."""
-    keep = np.ones(len(series.lengths), dtype=bool)
-    if landmark:
-        keep = series.lengths > 0
-        keep[keep] = series.sessions[series.starts[1:][keep] - 1] >= landmark
-        series = up_to(series, landmark, keep)
-    codes = group_codes(series, detect(series, criterion))
-    group = np.full(n_people, UNKNOWN)
-    own = at[keep]
-    group[own[own >= 0]] = codes[own >= 0]
-    return group
+def _so_far(series: Series, places: Whole, landmark: int) -> tuple[Series, Whole]:
+    """Return the ratings up to a landmark of who is in treatment then, and their places; all of them without a landmark."""
+    if not landmark:
+        return series, places
+    keep = series.lengths > 0
+    keep[keep] = series.sessions[series.starts[1:][keep] - 1] >= landmark
+    return up_to(series, landmark, keep), places[keep]
 
 
 def group_codes(series: Series, found: Detection) -> Whole:
