@@ -63,6 +63,8 @@ def test_directions_of_disagreement_by_hand():
     # Three pairs (a, b, c) of five judged sessions. Client: a3, a4, c2. Therapist: a4, b3.
     shares = {who: by["share", f"{EPISODE}: {who}"].estimate for who in ("both", "client only", "therapist only")}
     assert shares == {"both": pytest.approx(1 / 15), "client only": pytest.approx(2 / 15), "therapist only": pytest.approx(1 / 15)}
+    assert by["share", f"{EPISODE}: client"].estimate == pytest.approx(3 / 15)
+    assert by["share", f"{EPISODE}: therapist"].estimate == pytest.approx(2 / 15)
     difference = by["therapist_minus_client", EPISODE]
     assert difference.estimate == pytest.approx(-1 / 15)
     # Sums by person of (therapist - client) + 5/15: a -1 + 1/3, b 1 + 1/3, c -1 + 1/3; SE = sqrt(3/2 * (4/9 + 16/9 + 4/9)) / 15.
