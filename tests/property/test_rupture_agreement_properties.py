@@ -18,6 +18,7 @@ from attachment_outcomes.rupture.noise import Scale, found_on_noise, noise_rows,
 from attachment_outcomes.rupture.raters import Ratings, congruence
 from attachment_outcomes.rupture.series import read_series
 from attachment_outcomes.rupture.shapes import trends
+from attachment_outcomes.rupture.summary import client_summary, inside_episodes
 
 DROP = "attachment_outcomes.rupture.rules:within_person_drop"
 CHART = "attachment_outcomes.rupture.rules:control_chart"
@@ -182,3 +183,22 @@ def test_trends_turn_with_the_ratings_and_not_with_their_zero(seed, factor, shif
     assert two.slope_p == pytest.approx(one.slope_p, rel=1e-5)
     assert two.curvature_p == pytest.approx(one.curvature_p, rel=1e-4)
     assert (one.turns_inside == two.turns_inside).all()
+
+
+@few
+@given(cohort)
+def test_time_in_rupture_is_the_share_of_sessions_inside_an_episode(courses):
+    series = read_series(frame(courses), score="wai")
+    report = frame(courses).assign(reported=lambda f: (f["wai"] < 3).astype(float), resolution=lambda f: f["wai"])
+    reads = ("reported", "resolution")
+    rule = "attachment_outcomes.rupture.rules:reported_rupture"
+    settings_ = {"at_least": 1, "resolution": "resolution", "resolved_at": 2.5}
+    psq = as_criteria({"psq": {"rule": rule, "settings": settings_, "reads": list(reads), "episode": {"min_sessions": 1}}})[0]
+    own = read_series(report, score="reported", channels=("resolution",), report=True)
+    cases = [*((series, detect(series, c)) for c in as_criteria(CRITERIA)), (own, detect(own, psq))]
+    for of, found in cases:
+        flags = inside_episodes(found)
+        expected = np.full(len(of.lengths), np.nan)
+        expected[found.kept] = found.series.total(flags) / np.maximum(found.series.lengths, 1)
+        expected[~found.assessable] = np.nan
+        assert client_summary(of, found)["time_in_rupture"].to_numpy() == pytest.approx(expected, nan_ok=True)

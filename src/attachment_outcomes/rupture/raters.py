@@ -121,8 +121,8 @@ def compare_raters(
     estimates : list of Estimate
         Analysis ``rupture_raters``, definition the criterion: kappa a level; the share of sessions, onsets or clients that
         each rater, both, only the client or only the therapist mark (estimand ``share``, group the level and who); and
-        ``therapist_minus_client``, the difference of the two raters' shares (a clustered form of McNemar's question). One not-testable row if no treatment is
-        assessable by both.
+        ``therapist_minus_client``, the difference of the two raters' shares (a clustered form of McNemar's question). One
+        not-testable row if no treatment is assessable by both.
     lines : list of dict
         Rows of the table ``rupture_raters``.
     """

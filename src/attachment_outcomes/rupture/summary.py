@@ -59,22 +59,24 @@ def client_summary(series: Series, found: Detection, *, primary: bool = True, th
     """
     size = len(series.lengths)
     of = found.kept[found.episodes.group]
-    n = [np.bincount(of[found.episodes.outcome == code], minlength=size) for code in range(len(OUTCOMES))]
-    total = sum(n, start=np.zeros(size, dtype=np.int64))
+    ends = len(OUTCOMES)
+    n = np.bincount(of * ends + found.episodes.outcome, minlength=size * ends).reshape(-1, ends).T
+    total = n.sum(axis=0)
     rate = np.full(size, np.nan)
     np.divide(total, series.lengths, out=rate, where=found.assessable)
-    inside = np.bincount(found.kept[found.series.group[inside_episodes(found)]], minlength=size)
+    # The onset is inside also where a report was resolved in its own session; see inside_episodes.
+    inside = np.bincount(of, weights=np.maximum(found.episodes.end - found.episodes.onset, 1), minlength=size)
     time = np.full(size, np.nan)
     np.divide(inside, series.lengths, out=time, where=found.assessable)
     depth = np.bincount(of, weights=found.episodes.depth, minlength=size)
-    words = np.array([*GROUPS, None], dtype=object)
-    group = words[np.select([~found.assessable, n[1] > 0, n[0] > 0, total > 0], [3, 2, 1, 3], 0)]
+    # In the order of GROUPS; missing for who is not assessable, or whose ruptures are all censored.
+    group = np.select([~found.assessable, n[1] > 0, n[0] > 0, total > 0], [-1, 2, 1, -1], 0)
     return pd.DataFrame(
         {
             "client": series.clients["client"],
             "treatment_id": series.clients["treatment_id"],
             "therapist_id": pd.Series(None if therapists is None else therapists.to_numpy(), index=range(size), dtype="str"),
-            "criterion": pd.Series(found.criterion.name, index=range(size), dtype="str"),
+            "criterion": pd.Series(pd.array([found.criterion.name], dtype="str").repeat(size)),
             "primary": primary,
             "n_sessions": pd.array(series.lengths, dtype="Int64"),
             "n_ruptures": pd.arrays.IntegerArray(total.astype(np.int64), ~found.assessable),
@@ -84,7 +86,7 @@ def client_summary(series: Series, found: Detection, *, primary: bool = True, th
             "share_repaired": ratio(n[0], n[0] + n[1]),
             "mean_depth": ratio(depth, total),
             "time_in_rupture": time,
-            "group": pd.Series(group, dtype="str"),
+            "group": pd.Series(pd.array(GROUPS, dtype="str").take(group, allow_fill=True)),
         }
     )[CLIENT_COLUMNS]
 
