@@ -56,7 +56,7 @@ COUNTS: dict[str, dict[str, Any]] = {
     },
     "rupture_shapes": {"counts": ["n", "n_clients"], "derived": ["share", "ci_low", "ci_high"], "shares": {"share": "n"}},
     "observer_codes": {"counts": ["n_sessions", "n_seen"], "derived": ["share", "mean_significance", "agreement", "kappa"]},
-    "rupture_states": {"counts": ["n", "n_left"]},
+    "rupture_states": {"counts": ["n", "n_left"], "within": ["session_number"]},
     "repair_literature": {"counts": ["n"], "derived": ["r", "ci_low", "ci_high"]},
     "alliance_within_bins": {
         "counts": ["n_pairs", "n_clients"],
