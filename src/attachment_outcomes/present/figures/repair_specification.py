@@ -43,6 +43,7 @@ FACTORS = {
     "comparison": "Compared",
 }
 AXIS = "Improvement\n(points; higher = better)"
+REACH = 0.01  # of the intervals' ends, that may lie outside the frame
 EXPECTED = "expected if groups went with nothing"
 
 
@@ -88,7 +89,15 @@ def _estimates(ax: Axes, curve: pd.DataFrame, estimand: str) -> None:
         draw_expected(ax, curve)
 
     draw_estimates(ax, curve, median=lambda v: f"median {number(v)}", beside=beside)
-    ax.set(title=f"{TITLES[estimand]}: {len(curve)} specifications", ylabel=AXIS)
+    ax.set(title=f"{TITLES[estimand]}: {len(curve)} specifications", ylabel=AXIS, ylim=_frame(curve))
+
+
+def _frame(curve: pd.DataFrame) -> tuple[float, float]:
+    """Return the limits of the axis: all estimates and 0, and all but the widest hundredth of the intervals."""
+    low, high = float(curve["ci_low"].quantile(REACH)), float(curve["ci_high"].quantile(1 - REACH))
+    low, high = min(low, float(curve["estimate"].min()), 0.0), max(high, float(curve["estimate"].max()), 0.0)
+    room = 0.06 * max(high - low, 1e-9)
+    return low - room, high + room
 
 
 def _level(factor: str, level: str) -> str:

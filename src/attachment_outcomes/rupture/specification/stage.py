@@ -164,18 +164,20 @@ def _summary(curve: pd.DataFrame, estimand: str, outcome: str, unit: str, ci_lev
     }  # fmt: skip
     values = spread(kept["estimate"], kept["primary"])
     rank = values.pop("primary_rank")
-    shares = {
+    beside = {
         "share_above": float((kept["ci_low"] > 0).mean()), "share_below": float((kept["ci_high"] < 0).mean()), "primary_rank": rank,
     }  # fmt: skip
     counts = {"n_specifications": float(len(kept)), "n_refused": float((curve["refused"] != "").sum())}
     rows = [
         Estimate(estimand=name, estimate=value, unit=word, direction=way, note=NOTES.get(name, ""), **shared)
-        for found, word, way in ((values, unit, "higher is better"), (shares, "proportion", ""), (counts, "specifications", ""))
+        for found, word, way in ((values, unit, "higher is better"), (beside, "proportion", ""), (counts, "specifications", ""))
         for name, value in found.items()
         if np.isfinite(value)
     ]
     choices = kept[list(CHOICES)]
-    for choice, share in variance_shares(kept["estimate"], choices).items():
+    # With a specification a criterion there is nothing to part.
+    shares = {} if len(kept) <= len(kept["criterion"].unique()) else variance_shares(kept["estimate"], choices)
+    for choice, share in shares.items():
         if share > 0 or (choice in choices and len(choices[choice].unique()) > 1):
             rows.append(
                 Estimate(
@@ -226,7 +228,7 @@ def _next_session(data: RuptureData) -> tuple[pd.DataFrame, list[Estimate]]:
         one = next((e for e in given if e.estimand == NEXT), None)
         refused = "" if one is not None else next((e.note for e in given if e.estimand == NOT_TESTABLE), "no estimate")
         row = {
-            "outcome": question.outcome, "estimand": NEXT, "criterion": found.criterion.name, "window": str(found.criterion.window),
+            "outcome": question.outcome, "estimand": NEXT, "criterion": found.criterion.name, "window": NOT_USED,
             "min_sessions": OWN, "exposure": WHOLE, "adjustment": "this session", "comparison": "within clients",
             "primary": i == 0, "expected": np.nan, "refused": refused, "n_none": None, "n_repaired": None, "n_unrepaired": None,
         }  # fmt: skip
