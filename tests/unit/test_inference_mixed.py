@@ -107,6 +107,21 @@ def test_intraclass_correlation_of_the_sessions(sessions: pd.DataFrame, shared_d
     assert variances["intercept"] / (variances["intercept"] + variances["residual"]) == pytest.approx(ref, abs=1e-4)
 
 
+def test_symptoms_given_those_of_the_session_before_match_lme4(sessions: pd.DataFrame, shared_data: Path) -> None:
+    """The session before is the row before, also across a missed session; own means stand beside deviations from them."""
+    ref = json.loads((shared_data / "schramm2017_sessions/reference.json").read_text())["lagged_within_between"]
+    rows = sessions.sort_values(["id", "sessionN"])
+    rows["pm"] = rows.groupby("id")["total"].transform("mean")
+    rows["lag_w"] = rows.groupby("id")["total"].shift() - rows["pm"]
+    # The person's own mean is among the predictors, so nothing is left to differ between persons.
+    with pytest.warns(ConvergenceWarning, match="singular"):
+        fit = mixed_model("total ~ lag_w + pm + sessionN", rows, groups="id")
+    assert fit.n == ref["n"]
+    mine = fit.estimates.set_index("term").loc[["Intercept", *list(ref["fixed"])[1:]]]
+    np.testing.assert_allclose(mine["estimate"], list(ref["fixed"].values()), rtol=FIXED)
+    np.testing.assert_allclose(mine["std_error"], list(ref["se"].values()), rtol=FIXED)
+
+
 def test_prediction_is_the_line_with_its_band(data: pd.DataFrame) -> None:
     fit = mixed_model("value ~ week", data, groups="id", slopes=["week"])
     band = fit.predict(pd.DataFrame({"week": [0.0, 26.0]}))

@@ -7,5 +7,6 @@ __getattr__, __dir__ = entry_points(
     {
         "LogisticFit": "result",
         "logistic_mixed_model": "fit",
+        "top_sd": "profile",
     },
 )
