@@ -42,7 +42,7 @@ FACTORS = {
     "adjustment": "Adjusted for",
     "comparison": "Compared",
 }
-AXIS = "Improvement\n(points; higher = better)"
+AXIS = "Improvement\n(score points; higher = better)"
 REACH = 0.01  # of the intervals' ends, that may lie outside the frame
 EXPECTED = "expected if groups went with nothing"
 
