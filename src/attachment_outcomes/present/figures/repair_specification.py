@@ -43,12 +43,15 @@ FACTORS = {
     "comparison": "Compared",
 }
 AXIS = "Improvement\n(score points; higher = better)"
+DRAWN = ("repaired_minus_none", "repair_minus_avoidance")  # what claims are about; of the others the caption tells the summary
 REACH = 0.01  # of the intervals' ends, that may lie outside the frame
 EXPECTED = "expected if groups went with nothing"
 
 
 def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
-    """Draw a curve an estimand: estimates in points of improvement with intervals above, their choices as ticks below.
+    """Draw a curve for each of the two estimands that claims are about, else for what there is.
+
+    Estimates in points of improvement with intervals stand above, their choices as ticks below.
 
     Raises
     ------
@@ -60,10 +63,11 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     seen = need(seen, "repair_specifications", "no specification could be estimated, or all are suppressed")
     estimands = [e for e in TITLES if (seen["estimand"] == e).any()]
     curves = {e: sorted_curve(seen, e, FACTORS) for e in estimands}
-    levels = {e: levels_of(curves[e], FACTORS) for e in estimands}
+    drawn = [e for e in DRAWN if e in curves] or estimands
+    levels = {e: levels_of(curves[e], FACTORS) for e in drawn}
     with look():
-        figure, pairs = new_chart([levels[e] for e in estimands])
-        for estimand, (upper, lower) in zip(estimands, pairs, strict=True):
+        figure, pairs = new_chart([levels[e] for e in drawn])
+        for estimand, (upper, lower) in zip(drawn, pairs, strict=True):
             _estimates(upper, curves[estimand], estimand)
             draw_choices(lower, curves[estimand], levels[estimand], FACTORS, name_of=_level)
         figure.legend(handles=legend_of(settings, EXPECTED), loc="outside lower center", ncols=4)

@@ -74,7 +74,7 @@ def _landmarks(data: RuptureData, found: Detection, *, primary: bool) -> list[Es
     if FIRST in adjust:
         first = with_first_rating(data, series.clients).drop_duplicates("client").set_index("client")[FIRST]
         ends = ends.join(first)
-    when = _end_sessions(data)
+    when = end_sessions(data)
     rows: list[Estimate] = []
     for session in data.settings.get("landmarks", LANDMARKS):
         at = groups_at(series, found.criterion, int(session), therapists=own)
@@ -86,7 +86,7 @@ def _landmarks(data: RuptureData, found: Detection, *, primary: bool) -> list[Es
     return rows
 
 
-def _end_sessions(data: RuptureData) -> pd.Series | None:
+def end_sessions(data: RuptureData) -> pd.Series | None:
     """Return the session of each person's end score where the outcome is measured at sessions; None where it is at waves."""
     instrument, scale = data.outcome.split(".", 1)
     scores = data.tables["scores"]

@@ -16,7 +16,7 @@ from attachment_outcomes.inference.specification_summary import spread, variance
 from attachment_outcomes.inference.steps import Part
 from attachment_outcomes.rupture.data import RuptureData
 from attachment_outcomes.rupture.effects.study import FIRST, adjustment, with_first_rating
-from attachment_outcomes.rupture.effects.timing import LANDMARKS, _end_sessions
+from attachment_outcomes.rupture.effects.timing import LANDMARKS, end_sessions
 from attachment_outcomes.rupture.specification.curve import CHOICES, COLUMNS, SESSIONS, Compared, Curve, specification_table
 from attachment_outcomes.rupture.specification.designs import ESTIMANDS
 from attachment_outcomes.rupture.specification.readings import OWN, WHOLE, WINDOWS, Reading, readings
@@ -88,7 +88,7 @@ def _named(settings: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _compared(data: RuptureData, people: pd.DataFrame, joined: Sequence[pd.DataFrame]) -> list[Compared]:
     """Return the people of each criterion, all in the order of ``people``."""
-    when = _end_sessions(data)
+    when = end_sessions(data)
     pre, post = (people[c].to_numpy(dtype=float) for c in ("pre", "post"))
     later = {}
     if when is not None:
