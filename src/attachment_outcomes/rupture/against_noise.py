@@ -78,9 +78,7 @@ def above_noise(
         if row is None:
             continue
         if estimand == REPAIRED and parts.bottom.sum() < MIN_RUPTURES:
-            reason = (
-                f"repairs above noise: the end of {parts.bottom.sum():.0f} ruptures is known; at least {MIN_RUPTURES} needed"
-            )
+            reason = f"repairs above noise: the end of {parts.bottom.sum():.0f} ruptures is known; at least {MIN_RUPTURES} needed"
             yield replace(not_testable(PREVALENCE, reason, outcome=outcome), definition=definition, group=group)
             continue
         own, made = _influence(parts.top, parts.bottom), _influence(parts.noise_top, parts.noise_bottom)
