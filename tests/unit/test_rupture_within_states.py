@@ -10,7 +10,7 @@ from tests.unit.test_rupture_within import made_panel
 
 from attachment_outcomes.errors import ConfigError, StatisticsError
 from attachment_outcomes.inference.estimate import estimates_frame
-from attachment_outcomes.rupture.criteria import as_criteria, detect
+from attachment_outcomes.rupture.criteria import as_criteria, detect, series_for
 from attachment_outcomes.rupture.data import RuptureData
 from attachment_outcomes.rupture.series import read_series
 from attachment_outcomes.rupture.within import breaks_by_attachment, repair_next_session
@@ -132,6 +132,7 @@ def test_what_follows_rupture_and_repair_is_found_again() -> None:
         assert abs(rows[name].estimate - value) < 3 * rows[name].std_error < 0.5
         assert (rows[name].definition, rows[name].primary, rows[name].unit) == ("drop", True, "score points")
     assert "read from the alliance of the whole series" in rows["repair_next_session"].note
+    assert "late returns count as repair too" in rows["repair_next_session"].note
 
 
 def test_states_of_sessions_by_hand() -> None:
@@ -153,6 +154,37 @@ def test_states_of_sessions_by_hand() -> None:
     (row,) = repair_next_session(panel, found, question, primary=False)
     assert (row.estimand, row.definition, row.primary) == ("not testable", "drop", False)
     assert "2 sessions in rupture and 1 of repair are followed by a rated one; at least 20 of each" in row.note
+
+
+def test_a_report_is_repaired_in_its_own_session_and_nowhere_else() -> None:
+    """Client a reports and resolves sessions 3 and 6, her last; b reports 2, resolved at 4, and 6, the last row of all."""
+    data = pd.DataFrame(
+        {
+            "client": ["a"] * 6 + ["b"] * 6, "session": [*range(1, 7)] * 2, "therapist": "t", "alliance": 5.0, "symptoms": 1.0,
+            "reported": [0.0, 0, 1, 0, 0, 1, 0, 1, 0, 0, 0, 1],
+            "resolved": [np.nan, np.nan, 4, np.nan, np.nan, 4, np.nan, 1, np.nan, 4, np.nan, 4],
+        }
+    )  # fmt: skip
+    rule = "attachment_outcomes.rupture.rules:reported_rupture"
+    preset = {"report": {"rule": rule, "reads": ["reported", "resolved"], "settings": {"resolution": "resolved"}}}
+    (criterion,) = as_criteria(preset)
+    named = data.rename(columns={"client": "person_id", "session": "session_number"}).assign(treatment_id="1")
+    found = detect(series_for(criterion, named, score=""), criterion)
+    _, rupture, repair = session_states(made_panel(data), found)
+    assert np.flatnonzero(repair).tolist() == [2, 5, 9, 11]  # not session 4 of a, and not session 1 of b
+    assert np.flatnonzero(rupture).tolist() == [7, 8]
+
+
+def test_a_late_return_counts_as_repair() -> None:
+    """A fall at session 4 and a return at 9, five sessions later: the episode is unrepaired, the session one of return."""
+    alliance = [5.0, 5.1, 5, 2, 2.1, 2, 2, 2, 5, 5.1, 5, 5, 5.1, 5, 5, 5]
+    data = pd.DataFrame({"client": "a", "session": range(1, 17), "therapist": "t", "alliance": alliance, "symptoms": 1.0})
+    named = data.rename(columns={"client": "person_id", "session": "session_number"}).assign(treatment_id="1")
+    found = detect(read_series(named, score="alliance"), as_criteria({"drop": {**PRESET["drop"], "episode": {"window": 3}}})[0])
+    assert found.episodes.outcome.tolist() == [1]
+    _, rupture, repair = session_states(made_panel(data), found)
+    assert np.flatnonzero(repair).tolist() == [8]
+    assert np.flatnonzero(rupture).tolist() == [3, 4, 5, 6, 7]
 
 
 def study_of(data: pd.DataFrame, **settings: object) -> RuptureData:

@@ -27,23 +27,27 @@ FEWEST_SESSIONS = 20  # in each state, with a next session to look at
 NEXT = ("rupture_next_session", "repair_next_session", "repair_minus_rupture")
 TWICE = (
     "the state of a session is read from the alliance of the whole series, so it also stands for how high the alliance was; "
-    "compared with sessions of the same clients outside episodes"
+    "compared with sessions of the same clients outside episodes; late returns count as repair too, and a session that is both "
+    "onset and return counts as repair"
 )
 
 
 def session_states(panel: Panel, found: Detection) -> tuple[Flags, Flags, Flags]:
     """Return for each session of the panel whether the criterion could judge it, whether it lies in a rupture, and whether it is
-    the session of a return to the target (repair).
+    the session of a return to the target (repair), however late the return was.
+
+    No session is both. One that begins a rupture and sees it resolved (a report), or that is the return of one and the onset of the
+    next, counts as repair: the question is what follows a session, and it ended with the rupture resolved.
     """
     series, episodes = found.series, found.episodes
     inside, _ = episodes.rows()
     row = panel.rows_of(series)
     judged, rupture, repair = (np.zeros(len(panel.unit), dtype=bool) for _ in range(3))
     assessable = found.assessable[found.kept][series.group]
-    for flags, rows in ((judged, np.flatnonzero(assessable)), (rupture, inside), (repair, episodes.end[episodes.returned])):
+    for flags, rows in ((judged, np.flatnonzero(assessable)), (rupture, inside), (repair, episodes.back[episodes.returned])):
         at = row[rows]
         flags[at[at >= 0]] = True
-    return judged, rupture, repair & ~rupture
+    return judged, rupture & ~repair, repair
 
 
 def repair_next_session(
