@@ -11,7 +11,7 @@ from attachment_outcomes.errors import ConfigError
 from attachment_outcomes.inference.estimate import estimates_frame
 from attachment_outcomes.inference.steps import typed_table
 from attachment_outcomes.rupture.data import RuptureData
-from attachment_outcomes.rupture.effects import literature, study, timing
+from attachment_outcomes.rupture.effects import landmark, literature, study, timing
 
 DROP = "attachment_outcomes.rupture.rules:within_person_drop"
 PRESETS = {
@@ -106,6 +106,26 @@ def test_the_timing_step_sets_landmarks_beside_whole_treatments_and_follows_who_
     typed_table(counts, timing.TABLES["rupture_states"])
     flow = data.flow.frame().set_index("step")
     assert flow.loc["rupture: end of treatment known", ["n_in", "n_out"]].tolist() == [120, 120]
+
+
+def test_a_landmark_adjusts_for_the_first_rating_of_the_treatment_compared(monkeypatch):
+    """Everybody has an earlier, shorter treatment "0" too, that began at 1; the group is of treatment "1", that began at 5."""
+    data = study_data(settings={"adjust": ["pre", "first_alliance"], "landmarks": [7]})
+    sessions, treatments = data.tables["sessions"], data.tables["treatments"]
+    earlier = sessions[sessions["session_number"] <= 5].assign(treatment_id="0", alliance=lambda d: d["alliance"] - 4)
+    data.tables["sessions"] = pd.concat([sessions, earlier], ignore_index=True)
+    data.tables["treatments"] = pd.concat([treatments, treatments.assign(treatment_id="0")], ignore_index=True)
+    seen = []
+
+    def spy(at, ends, **settings):
+        one = at.clients.sort_values("n_sessions", ascending=False, kind="stable").drop_duplicates("client")
+        seen.extend(one.merge(ends, how="left", left_on="client", right_index=True)["first_alliance"])
+        return landmark.landmark_contrasts(at, ends, **settings)
+
+    monkeypatch.setattr(timing, "landmark_contrasts", spy)
+    rows = rows_of(timing.analyse(data), definition="drop", group="landmark session 7")
+    assert rows[0].n == 90
+    assert set(seen) == {5.0}
 
 
 def test_nobody_left_or_nobody_says_how_it_ended_is_not_testable():

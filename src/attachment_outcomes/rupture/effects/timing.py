@@ -71,13 +71,12 @@ def _landmarks(data: RuptureData, found: Detection, *, primary: bool) -> list[Es
     series = data.series_of(found.criterion)
     own = therapists(series, data.tables["treatments"])
     ends = data.ends
-    if FIRST in adjust:
-        first = with_first_rating(data, series.clients).drop_duplicates("client").set_index("client")[FIRST]
-        ends = ends.join(first)
     when = end_sessions(data)
     rows: list[Estimate] = []
     for session in data.settings.get("landmarks", LANDMARKS):
         at = groups_at(series, found.criterion, int(session), therapists=own)
+        if FIRST in adjust:  # of the same treatment as the group, also where a client has several
+            at = replace(at, clients=with_first_rating(data, at.clients))
         later = ends if when is None else ends.assign(post=ends["post"].where(when.reindex(ends.index) > session))
         rows += landmark_contrasts(
             at, later, outcome=data.outcome, higher_is_better=data.higher_is_better, adjust=adjust,
