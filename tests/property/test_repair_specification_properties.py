@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from attachment_outcomes.config import load_criteria
 from attachment_outcomes.inference.funnel import exact_limits, exact_overdispersion, exact_tail
+from attachment_outcomes.rupture.criteria import as_criteria, detect
+from attachment_outcomes.rupture.effects.landmark import groups_at
+from attachment_outcomes.rupture.series import read_series
 from attachment_outcomes.rupture.specification.curve import Compared, specification_table
 from attachment_outcomes.rupture.specification.designs import build
-from attachment_outcomes.rupture.specification.readings import OWN, Reading
+from attachment_outcomes.rupture.specification.readings import OWN, Reading, readings
 from attachment_outcomes.rupture.specification.reshuffle import exchange_of, reshuffle_curve, strata_of
+from attachment_outcomes.rupture.summary import GROUPS
 
 seeds = st.integers(0, 10_000)
 NUMBERS = ["estimate", "std_error", "ci_low", "ci_high"]
@@ -132,3 +138,30 @@ def test_exact_overdispersion_is_1_on_average_over_what_chance_brings(n: int, p0
     counts = np.arange(n + 1)
     each = [exact_overdispersion([k, k], [n, n], target=p0).phi for k in counts]
     assert binom.pmf(counts, n, p0) @ each == pytest.approx(1.0, rel=1e-9)
+
+
+LANDMARKS = tuple(range(3, 19))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seeds, st.sampled_from([name for name, preset in load_criteria("rupture").items() if not preset.get("reads")]))
+def test_groups_at_every_landmark_are_the_study_s_for_every_criterion(seed: int, name: str) -> None:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(4, 20, 60)
+    who = np.repeat(np.arange(60), lengths)
+    dips = 3 * (rng.random(len(who)) < 0.15)
+    sessions = pd.DataFrame(
+        {
+            "person_id": [f"p{i:02d}" for i in who], "treatment_id": "1",
+            "session_number": np.concatenate([np.arange(1, n + 1) for n in lengths]),
+            "rating": 6 + 0.5 * rng.standard_normal(len(who)) - dips,
+        }
+    )  # fmt: skip
+    series, criterion = read_series(sessions, score="rating"), as_criteria({name: load_criteria("rupture")[name]})[0]
+    names = [f"p{i:02d}" for i in range(60)]
+    for reading in readings(
+        detect(series, criterion), series.clients, names, windows=(), min_sessions=(), landmarks=LANDMARKS
+    ):  # fmt: skip
+        if reading.landmark:
+            groups = groups_at(series, criterion, reading.landmark).clients.set_index("client")["group"].reindex(names)
+            assert reading.group.tolist() == groups.map({g: i for i, g in enumerate(GROUPS)}).fillna(-1).astype(int).tolist()

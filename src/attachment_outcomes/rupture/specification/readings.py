@@ -89,7 +89,7 @@ def readings(
                     continue
                 # The rule's signal does not depend on the window, so it is asked for once.
                 episodes = find_episodes(seen.series, seen.signal, window=window, late_repair=criterion.late_repair)
-                codes = group_codes(known, replace(seen, episodes=episodes))
+                codes = group_codes(known, replace(seen, episodes=episodes), at_landmark=bool(landmark))
                 reading.group[at[at >= 0]] = codes[at >= 0]
                 yield reading
 
@@ -112,10 +112,15 @@ def _so_far(series: Series, places: Whole, landmark: int) -> tuple[Series, Whole
     return up_to(series, landmark, keep), places[keep]
 
 
-def group_codes(series: Series, found: Detection) -> Whole:
-    """Return each series' group as in :func:`~attachment_outcomes.rupture.summary.client_summary`, by its index; −1: none."""
+def group_codes(series: Series, found: Detection, *, at_landmark: bool = False) -> Whole:
+    """Return each series' group as in :func:`~attachment_outcomes.rupture.summary.client_summary`, by its index; −1: none.
+
+    With ``at_landmark``, as in :func:`~attachment_outcomes.rupture.effects.landmark.groups_at`, a rupture that is still open
+    leaves a client without a group even after an earlier repair.
+    """
     of, size = found.kept[found.episodes.group], len(series.lengths)
     counts = [np.bincount(of[found.episodes.outcome == code], minlength=size) for code in range(len(OUTCOMES))]
     repaired, unrepaired, censored = counts
-    unknown = ~found.assessable | ((censored > 0) & (repaired + unrepaired == 0))
+    settled = unrepaired if at_landmark else repaired + unrepaired
+    unknown = ~found.assessable | ((censored > 0) & (settled == 0))
     return np.select([unknown, unrepaired > 0], [UNKNOWN, GROUPS.index("unrepaired")], (repaired > 0).astype(np.int64))
