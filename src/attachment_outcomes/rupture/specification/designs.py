@@ -18,7 +18,7 @@ from scipy.sparse import csr_matrix
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.proportions import cluster_sums
-from attachment_outcomes.rupture.effects.comparison import MIN_GROUP, MIN_THERAPISTS, sizes_text
+from attachment_outcomes.rupture.effects.comparison import MIN_GROUP, MIN_THERAPISTS
 from attachment_outcomes.rupture.effects.robust import Contrast, contrast, fit
 from attachment_outcomes.rupture.summary import GROUPS
 
@@ -130,11 +130,11 @@ def build(
     rows = np.flatnonzero(used)
     sizes = np.bincount(group[rows], minlength=len(GROUPS))
     if sizes.min() < min_group:
-        said = sizes_text(dict(zip(GROUPS, sizes.tolist(), strict=True)))
-        raise StatisticsError(f"groups too small for a comparison ({said}; at least {min_group} in each)")
+        # The reason stands in tables as free text, where small counts cannot be withheld: it gives none.
+        raise StatisticsError(f"groups too small for a comparison (at least {min_group} in each)")
     known = len(np.unique(therapist[rows][therapist[rows] >= 0]))
     if within and known < MIN_THERAPISTS:
-        raise StatisticsError(f"{known} therapists known; at least {MIN_THERAPISTS} are needed to compare within them")
+        raise StatisticsError(f"too few therapists known; at least {MIN_THERAPISTS} are needed to compare within them")
     codes = None
     if known >= MIN_THERAPISTS:
         label = therapist[rows].copy()

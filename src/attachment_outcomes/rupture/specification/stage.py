@@ -17,7 +17,7 @@ from attachment_outcomes.inference.steps import Part
 from attachment_outcomes.rupture.data import RuptureData
 from attachment_outcomes.rupture.effects.study import FIRST, adjustment, with_first_rating
 from attachment_outcomes.rupture.effects.timing import LANDMARKS, end_sessions
-from attachment_outcomes.rupture.specification.curve import CHOICES, COLUMNS, SESSIONS, Compared, Curve, specification_table
+from attachment_outcomes.rupture.specification.curve import CHOICES, COLUMNS, SESSIONS, TITLES, Compared, Curve, specification_table
 from attachment_outcomes.rupture.specification.designs import ESTIMANDS
 from attachment_outcomes.rupture.specification.readings import OWN, WHOLE, WINDOWS, Reading, readings
 from attachment_outcomes.rupture.specification.readings import SESSIONS as LEAST
@@ -124,17 +124,25 @@ def _test(
     data: RuptureData, curve: Curve, people: Compared, adjustments: Sequence[tuple[str, ...]], permutations: int
 ) -> tuple[dict[str, Exchanged], list[Estimate]]:
     """Return the tests of the curves by estimand, or why there are none."""
-    complete = {name: np.where(np.isfinite(v), v, np.nanmean(v)) for name, v in people.covariates.items() if np.isfinite(v).any()}
-    empty = np.empty((len(people.outcome), 0))
-    columns = [np.column_stack([complete[a] for a in adjust]) if adjust else empty for adjust in adjustments]
     names = curve.table["estimand"].to_numpy()
     pairs = [(int(f), ESTIMANDS.index(str(e))) for f, e in zip(curve.of_row, names, strict=True) if f >= 0]
     if not pairs:
         return {}, []
+    used = [a for a in adjustments if any(f.adjust == a for f in curve.fits)]
+    known = {name: v for name, v in people.covariates.items() if (v > 0 if name == SESSIONS else np.isfinite(v)).any()}
+    complete = {name: np.where(np.isfinite(v), v, np.nanmean(v)) for name, v in known.items()}
+    empty = np.empty((len(people.outcome), 0))
     try:
+        # Other criteria may read other columns, and have clients where the primary one has none.
+        lacking = [
+            TITLES.get(a, a) for a in dict.fromkeys([SESSIONS, *(a for adjust in used for a in adjust)]) if a not in complete
+        ]
+        if lacking:
+            raise StatisticsError(f"by the primary criterion nobody with an outcome has {' or '.join(lacking)}")
+        columns = [np.column_stack([complete[a] for a in adjust]) if adjust else empty for adjust in used]
         exchange = exchange_of(people.outcome, columns, people.covariates[SESSIONS], people.therapist)
         found = reshuffle_curve(
-            [f.design for f in curve.fits], [adjustments.index(f.adjust) for f in curve.fits], pairs, exchange,
+            [f.design for f in curve.fits], [used.index(f.adjust) for f in curve.fits], pairs, exchange,
             rng=data.rng(ANALYSIS, "exchange"), permutations=permutations, ci_level=data.ci_level,
         )  # fmt: skip
     except StatisticsError as error:
