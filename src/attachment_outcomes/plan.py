@@ -31,12 +31,12 @@ from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.files import sha256
 from attachment_outcomes.fingerprint import fingerprint
 from attachment_outcomes.measures.instruments import read_instruments, unverified
-from attachment_outcomes.present.items import CSV_FILES, FIGURES, FILES, PAGES, RUPTURES, TABLES, Study
+from attachment_outcomes.present.items import CSV_FILES, FIGURES, FILES, OTHERS, PAGES, RUPTURES, TABLES, Study
 from attachment_outcomes.study.location import check_present
 
 STAND_IN = (
-    "**No alliance was rated in these data.** {} stands in for it; a rupture is a sudden turn for the worse in that, a repair its "
-    "undoing.\n\n"
+    "**No alliance was rated in these data.** In its place: {}; a rupture is a sudden turn for the worse in that, "
+    "a repair its undoing.\n\n"
 )
 
 
@@ -286,7 +286,7 @@ def figure_caption(captions: str, figure: str, settings: Mapping[str, Any]) -> s
     # The caption is reStructuredText, not HTML, so its own marks are escaped and not HTML's.
     template = Environment(undefined=StrictUndefined, autoescape=False).from_string(words.read_text(encoding="utf-8"))  # noqa: S701
     stand_in = (settings.get("rupture") or {}).get("stand_in")
-    warning = STAND_IN.format(stand_in) if stand_in and FIGURES[figure].category == RUPTURES else ""
+    warning = STAND_IN.format(stand_in) if stand_in and FIGURES[figure].category == RUPTURES and figure not in OTHERS else ""
     return warning + template.render(live=re.sub(r"([*_`|])", r"\\\1", live), told=settings)
 
 

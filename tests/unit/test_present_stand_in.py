@@ -28,7 +28,7 @@ def drawing() -> Drawing:
 
 def test_the_warning_stands_in_the_picture_and_its_text(drawing):
     made = labelled(drawing, "rupture_prevalence", STAND_IN)
-    told = f"No alliance was rated: {WHAT} stands in for it, and a rupture is a turn for the worse in that."
+    told = f"No alliance was rated; in its place: {WHAT}, and a rupture is a turn for the worse in that."
     assert made.alt == f"{told} Alt."
     assert " ".join(made.figure.get_suptitle().split()) == told
     assert svg_text(made).count("No alliance was rated") >= 1

@@ -44,14 +44,14 @@ def test_a_rating_of_the_alliance_is_read_as_it_is_and_says_nothing_more():
 def test_a_stand_in_where_higher_is_better_is_not_turned():
     rating = rating_of({"alliance": "ors.total", "stand_in": "functioning in the week"}, INSTRUMENTS)
     assert rating.read(rows(3.0))["rating"].tolist() == [3.0]
-    assert "functioning in the week stands in for it, and" in rating.note
+    assert "in its place: functioning in the week, and" in rating.note
 
 
 def test_every_row_of_a_stand_in_says_what_it_is():
     rows = [not_testable("a", "too few"), replace(not_testable("a", ""), outcome="b")]
     made = labelled(rows, rating_of({"alliance": "dep9.total", "stand_in": WHAT}, INSTRUMENTS))
     words = (
-        f"no rating of the alliance: {WHAT} stands in for it, turned round within 0 to 9, "
+        f"no rating of the alliance; in its place: {WHAT}, turned round within 0 to 9, "
         "and a rupture is a turn for the worse in that"
     )
     assert [r.note for r in made] == [f"{words}; too few", words]

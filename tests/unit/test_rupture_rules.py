@@ -14,6 +14,7 @@ from attachment_outcomes.rupture.criteria import Criterion, as_criteria, detect,
 from attachment_outcomes.rupture.noise import simulate_noise
 from attachment_outcomes.rupture.rules import control_chart, level_shift, reliable_drop, reported_rupture, tune_limits
 from attachment_outcomes.rupture.series import Series
+from attachment_outcomes.rupture.summary import client_summary
 
 
 def ratings(*scores, sessions=None, person="a"):
@@ -160,7 +161,15 @@ def test_a_shift_of_the_level_and_back_by_hand():
     found = episodes_frame([detect(read(*SHIFT), Criterion("x", level_shift, late_repair=True))])
     assert found[["onset", "nadir", "recovered_at", "length", "duration"]].to_numpy().tolist() == [[5, 5, 9, 4, 4]]
     assert found[["pattern", "outcome"]].to_numpy().tolist() == [["plateau", "repaired"]]
-    assert found["depth"].tolist() == [pytest.approx(1.0)]
+    assert found["depth"].tolist() == [pytest.approx(1.1)]  # from the mean 5.1 to the lowest score, 4
+
+
+def test_a_level_begins_with_a_session_that_is_nearer_to_it():
+    # The last two sessions are a segment of mean 3.5, but the first of them, 5, is as high as ever: no level begins there.
+    course = (5, 5.1, 5, 5.1, 5, 5.1, 5, 5.1, 5, 2)
+    assert level_shift(read(*course)).center[-1] == pytest.approx(3.5)
+    assert not level_shift(read(*course)).begins.any()
+    assert np.flatnonzero(level_shift(read(*course, 2.1)).begins).tolist() == [9]
 
 
 def test_a_dearer_cut_or_a_larger_fall_finds_no_shift():
@@ -238,7 +247,15 @@ NO, UNRESOLVED, RESOLVED = (False, None, None), (True, 4, 2), (True, 3, 3)
         pytest.param((NO, (False, 2, None), NO, NO, NO), [(2, None, 2, 4, 4, "open", "unrepaired")], id="tension not so called"),
         pytest.param((NO, (False, 1, None), NO, NO, NO), [], id="no tension to speak of"),
         pytest.param((NO, (True, None, 3), NO), [(2, 2, 1, 0, 1, "same session", "repaired")], id="without an intensity"),
-        pytest.param((NO, (None, 4, 4), NO, NO), [], id="the question itself unanswered"),
+        pytest.param((NO, (None, 4, 4), NO, NO), [(2, 2, 4, 0, 1, "same session", "repaired")], id="judged by the intensity"),
+        pytest.param((NO, (None, 1, 4), NO, NO), [], id="an intensity too low, and no yes"),
+        pytest.param(
+            (NO, (True, 4, None), (None, None, 3), NO), [(2, 3, 4, 1, 1, "later session", "repaired")], id="a resolution alone"
+        ),
+        pytest.param((NO, (None, None, 5), NO, NO), [], id="a resolution of nothing"),
+        pytest.param(
+            ((True, 4, None), (None, None, 2), NO, NO), [(1, None, 4, 4, 4, "open", "unrepaired")], id="too little of a resolution"
+        ),
     ],
 )  # fmt: skip
 def test_each_course_of_a_reported_rupture(sessions, expected):
@@ -246,8 +263,15 @@ def test_each_course_of_a_reported_rupture(sessions, expected):
 
 
 def test_the_window_of_a_report_counts_answered_sessions_and_its_length_session_numbers():
-    assert psq(NO, UNRESOLVED, (None, None, 5), NO, RESOLVED) == [(2, 5, 4, 3, 2, "later session", "repaired")]
+    assert psq(NO, UNRESOLVED, (None, None, None), NO, RESOLVED) == [(2, 5, 4, 3, 2, "later session", "repaired")]
     assert psq(NO, UNRESOLVED, RESOLVED, numbers=[1, 2, 9]) == [(2, 9, 4, 7, 1, "later session", "repaired")]
+
+
+def test_nobody_is_called_free_of_ruptures_by_resolutions_alone():
+    table = reports((None, None, 3), (None, None, 3), (None, None, 3))
+    found = detect(series_for(as_criteria("psq")[0], table, score=""), as_criteria("psq")[0])
+    assert found.assessable.tolist() == [False]
+    assert client_summary(found.series, found)["n_ruptures"].isna().all()
 
 
 def test_client_and_therapist_are_kept_apart():

@@ -172,7 +172,7 @@ def summary_words(estimates: pd.DataFrame, curve: pd.DataFrame, title: str, prim
 def most_moved(estimates: pd.DataFrame, name_of: Callable[[str], str], **keys: Any) -> str:
     """Return in words which choice moves the estimates most, or an empty string."""
     rows = select(estimates, estimand="variance_share", **keys)
-    rows = rows[(rows["definition"] != "combinations").to_numpy(dtype=bool)]
+    rows = rows[(rows["definition"] != "combinations").to_numpy(dtype=bool) & rows["estimate"].notna().to_numpy(dtype=bool)]
     if not len(rows):
         return ""
     most = rows.sort_values("estimate", kind="stable").iloc[-1]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Study = dict[str, Any]
+OTHERS = ("observer_ratings",)  # of those, what does not go by that series
 RUPTURES = "Rupture and repair"  # the category whose items say so where another series stands in for the alliance
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from attachment_outcomes.present.drawing import Drawing
-from attachment_outcomes.present.items import FIGURES, RUPTURES
+from attachment_outcomes.present.items import FIGURES, OTHERS, RUPTURES
 from attachment_outcomes.present.style import VERMILION
 from attachment_outcomes.present.words import first_upper, score_title, wrapped
 from attachment_outcomes.rupture.inputs import HIGHER_IS_WORSE
@@ -27,7 +27,7 @@ def stand_in(settings: Mapping[str, Any]) -> str:
 def warning(settings: Mapping[str, Any]) -> str:
     """Return the sentence that every figure and table of ruptures then carries; empty where the alliance was rated."""
     what = stand_in(settings)
-    return f"No alliance was rated: {what} stands in for it, and a rupture is a turn for the worse in that" if what else ""
+    return f"No alliance was rated; in its place: {what}, and a rupture is a turn for the worse in that" if what else ""
 
 
 def series_axis(settings: Mapping[str, Any]) -> str:
@@ -54,7 +54,7 @@ def labelled(drawing: Drawing, name: str, settings: Mapping[str, Any]) -> Drawin
     A figure that is not about ruptures stays as it is. The report's caption has the warning already.
     """
     text = warning(settings)
-    if not text or FIGURES[name].category != RUPTURES:
+    if not text or FIGURES[name].category != RUPTURES or name in OTHERS:
         return drawing
     figure = drawing.figure
     lines = textwrap.wrap(f"{text}.", int(LETTERS * figure.get_figwidth()))

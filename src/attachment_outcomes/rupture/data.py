@@ -34,7 +34,7 @@ from attachment_outcomes.rupture.inputs import (
     therapists,
 )
 from attachment_outcomes.rupture.observer.codes import read_codes
-from attachment_outcomes.rupture.observer.codings import filled_sessions, read_codings, session_ratings
+from attachment_outcomes.rupture.observer.codings import Observed, filled_sessions, observe
 from attachment_outcomes.rupture.series import Series, read_series
 from attachment_outcomes.rupture.summary import client_summary
 
@@ -109,20 +109,32 @@ class RuptureData:
         name = self.settings.get("therapist_alliance")
         if not name:
             return self.ratings.iloc[:0]
-        return self._read(str(name), "therapist", rating_of(self.settings, self.instruments, name=str(name)))
+        rating = rating_of(self.settings, self.instruments, name=str(name))
+        return self._read(str(name), "therapist", rating, key="therapist_alliance")
 
-    def _read(self, name: str, rater: str, rating: Rating) -> pd.DataFrame:
+    def _read(self, name: str, rater: str, rating: Rating, *, key: str = "alliance") -> pd.DataFrame:
+        scores, sessions, treatments = (self.tables[t] for t in ("scores", "sessions", "treatments"))
+        return rating.read(alliance_ratings(scores, sessions, treatments, alliance=name, rater=rater, key=key))
+
+    @cached_property
+    def observed(self) -> Observed | None:
+        """What observers coded; None where no coding system is named."""
+        if self.coding is None:
+            return None
         tables = self.tables
-        return rating.read(alliance_ratings(tables["scores"], tables["sessions"], tables["treatments"], alliance=name, rater=rater))
+        found = observe(
+            tables.get("observations"), read_codes(self.coding), sessions=tables["sessions"], treatments=tables["treatments"]
+        )
+        reason = "no treatment is named, and the client has several"
+        if len(found.codings):
+            self.count("observer: codings placed", len(found.codings), len(found.placed), reason, unit="codings")
+        return found
 
     @cached_property
     def sessions(self) -> pd.DataFrame:
         """The sessions table, with observers' ratings from their codings where it has none itself."""
-        observations = self.tables.get("observations")
-        if observations is None or observations.empty or self.coding is None:
-            return self.tables["sessions"]
-        system = read_codes(self.coding)
-        return filled_sessions(self.tables["sessions"], session_ratings(read_codings(observations, system), system))
+        sessions = self.tables["sessions"]
+        return sessions if self.observed is None else filled_sessions(sessions, self.observed.rated)
 
     @cached_property
     def series(self) -> Series:
@@ -163,6 +175,8 @@ class RuptureData:
                 raise StatisticsError(f"no session has {', '.join(lacking)}, which {criterion.name} reads")
             self._kept[kept] = series_for(criterion, sessions, score="")
         found: Series = self._kept[kept]
+        n, step = len(self.sessions), f"rupture: sessions read by {criterion.name}"
+        self.count(step, n, n - found.n_missing, "nothing that it reads is known", unit="sessions")
         return found
 
     @cached_property
@@ -250,8 +264,10 @@ class RuptureData:
         self.count("rupture: outcome known", len(joined), known, f"no {self.outcome} at start or end", unit="clients")
         return joined
 
-    def session_values(self, name: str, *, rater: str = "self") -> pd.DataFrame:
+    def session_values(self, name: str, *, rater: str = "self", key: str = "symptoms") -> pd.DataFrame:
         """Return ``person_id, treatment_id, session_number, value``: a score or a column of the sessions table, a row a session.
+
+        ``key`` is the setting that names it.
 
         Raises
         ------
@@ -259,17 +275,32 @@ class RuptureData:
             If there is no such column of numbers.
         """
         found = alliance_ratings(
-            self.tables["scores"], self.tables["sessions"], self.tables["treatments"], alliance=name, rater=rater
+            self.tables["scores"],
+            self.tables["sessions"],
+            self.tables["treatments"],
+            alliance=name,
+            rater=rater,
+            key=key,
         )
         return found.rename(columns={"rating": "value"})
 
     def baseline_scores(self, score: str, *, rater: str = "self") -> pd.Series:
-        """Return each person's first score at a wave on a scale (``<instrument>.<scale>``), by ``person_id``."""
+        """Return each person's score before treatment on a scale (``<instrument>.<scale>``), by ``person_id``.
+
+        The wave is the study's ``baseline`` where that is a number, otherwise the earliest at which anybody has this score. Whoever
+        was first measured later is not in it: a score from during or after treatment says nothing of before. They are counted.
+        """
         instrument, scale = score.split(".", 1)
         scores = self.tables["scores"]
         rows = scores[(scores["instrument"] == instrument) & (scores["scale"] == scale) & (scores["rater"] == rater)]
-        rows = rows[rows["score"].notna() & rows["wave"].notna()].sort_values(["person_id", "wave"], kind="stable")
-        return rows.drop_duplicates("person_id").set_index("person_id")["score"].astype("float64")
+        rows = rows[rows["score"].notna() & rows["wave"].notna()]
+        named = self.settings.get("baseline", "first")
+        wave = rows["wave"].min() if isinstance(named, str) else named
+        before = rows[rows["wave"] == wave].drop_duplicates("person_id").set_index("person_id")["score"].astype("float64")
+        people = self.tables["treatments"]["person_id"].drop_duplicates()
+        there = int(people.isin(before.index).sum())
+        self.count(f"rupture: {score} before treatment", len(people), there, f"no {score} at the baseline wave", unit="clients")
+        return before
 
     def rng(self, *words: str) -> np.random.Generator:
         """Return a generator that depends on the seed and on these words only."""

@@ -134,7 +134,7 @@ def find_episodes(series: Series, signal: Signal, *, window: int = WINDOW, late_
     returned = back < last
     repaired = returned & ((back - onset <= window) | late_repair)
     outcome = np.where(repaired, 0, np.where(last - 1 - onset >= window, 1, 2))
-    nadir, lowest = _lowest(signal.position, onset, end)
+    nadir, lowest = _lowest(signal.position if signal.scores is None else signal.scores, onset, end)
     pattern = _patterns(series, signal, onset, nadir, back, returned)
     return Episodes(group, onset, nadir, end, back, returned, signal.level[onset] - lowest, outcome, pattern)
 

@@ -9,7 +9,7 @@ form        the instrument that a session was rated with; its scores are not tho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,7 +58,7 @@ class Rating:
         if outside.any():
             what = f"{self.name} lies outside {self.low:g} to {self.high:g} in {rows_text(list(np.flatnonzero(outside) + 1))}."
             hint = "mark a missing rating as missing, give another form of the instrument its own name, or mend rupture.range."
-            raise DataError(problem("alliance ratings", what, hint=hint))
+            raise DataError(problem(f"ratings of {self.name}, rows counted among them", what, hint=hint))
         if not self.turned:
             return ratings
         turned = pd.Series(self.low + self.high - found, index=ratings.index)
@@ -72,7 +72,7 @@ class Rating:
         if not self.stand_in:
             return ""
         turned = f", turned round within {self.low:g} to {self.high:g}" if self.turned else ""
-        return f"no rating of the alliance: {self.stand_in} stands in for it{turned}, and a rupture is a turn for the worse in that"
+        return f"no rating of the alliance; in its place: {self.stand_in}{turned}, and a rupture is a turn for the worse in that"
 
 
 def rating_of(settings: Mapping[str, Any], instruments: Instruments, *, name: str | None = None) -> Rating:
@@ -128,10 +128,18 @@ def _range(name: str, stated: list[float] | None, asked: list[float] | None) -> 
     return (float(ends[0]), float(ends[1])) if ends else (None, None)
 
 
-def labelled(rows: Iterable[Estimate], rating: Rating) -> list[Estimate]:
-    """Return the rows, with the words that the numbers of a stand-in must carry first in each note."""
+def labelled(rows: Iterable[Estimate], rating: Rating, *, others: Collection[str] = ()) -> list[Estimate]:
+    """Return the rows, with the words that the numbers of a stand-in must carry first in each note.
+
+    ``others`` are analyses and definitions (criteria) that do not go by that series: reports, observers' ratings.
+    """
     note = rating.note
-    return [replace(row, note="; ".join(filter(None, [note, row.note]))) if note else row for row in rows]
+    return [
+        replace(row, note="; ".join(filter(None, [note, row.note])))
+        if note and row.analysis not in others and row.definition not in others
+        else row
+        for row in rows
+    ]
 
 
 def other_forms(scores: pd.DataFrame, *, alliance: str, rater: str, instruments: Instruments) -> tuple[int, list[str]]:
@@ -153,9 +161,15 @@ def other_forms(scores: pd.DataFrame, *, alliance: str, rater: str, instruments:
 
 
 def alliance_ratings(
-    scores: pd.DataFrame, sessions: pd.DataFrame, treatments: pd.DataFrame, *, alliance: str, rater: str = "self"
+    scores: pd.DataFrame,
+    sessions: pd.DataFrame,
+    treatments: pd.DataFrame,
+    *,
+    alliance: str,
+    rater: str = "self",
+    key: str = "alliance",
 ) -> pd.DataFrame:
-    """Return ``person_id, treatment_id, session_number, rating``, one row a session.
+    """Return ``person_id, treatment_id, session_number, rating``, one row a session; ``key`` is the setting that names it.
 
     ``alliance`` is a score (``wai_sr.total``: the scores table, by ``rater``) or a column of the sessions table. The
     scores table does not say which treatment a session belongs to: clients with one treatment get that one, for others
@@ -170,7 +184,7 @@ def alliance_ratings(
         numbers = [c for c in sessions.columns if sessions[c].dtype == "float64"]
         if alliance not in numbers:
             what = f"no column {alliance!r} of ratings in the sessions table; allowed: {', '.join(numbers)}."
-            raise ConfigError(problem("rupture, key alliance", what + did_you_mean(alliance, numbers)))
+            raise ConfigError(problem(f"rupture, key {key}", what + did_you_mean(alliance, numbers)))
         return sessions[["person_id", "treatment_id", "session_number"]].assign(rating=sessions[alliance])
     instrument, scale = alliance.split(".", 1)
     rows = scores[(scores["instrument"] == instrument) & (scores["scale"] == scale) & (scores["rater"] == rater)]

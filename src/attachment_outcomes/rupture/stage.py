@@ -88,7 +88,8 @@ def run_step(
         return gather(analyses, [a.silent(NO_RATINGS) for a in analyses], Flow())
     data = RuptureData(tables, settings, criteria, instruments, published, coding, ci_level, seed)
     found = gather(analyses, [_run(analysis, data) for analysis in analyses], data.flow)
-    return replace(found, estimates=labelled(found.estimates, data.rating))
+    others = {"observer_ratings", *(c.name for c in data.chosen if c.reads)}
+    return replace(found, estimates=labelled(found.estimates, data.rating, others=others))
 
 
 def _run(analysis: Analysis[RuptureData], data: RuptureData) -> Part:

@@ -216,8 +216,7 @@ def _repaired(clients: pd.DataFrame, shared: dict[str, Any]) -> Iterator[Estimat
         return
     each = np.repeat(np.tile([True, False], len(told)), np.column_stack([repaired, unrepaired]).ravel())
     found = proportion(each, clusters=np.repeat(clients["client"].to_numpy(), told), ci_level=shared["ci_level"])
-    censored = int(clients["n_ruptures"].sum()) - int(told.sum())
-    note = "; ".join(filter(None, [f"n is ruptures, not clients; {censored} more have an end that nobody saw", found.note]))
+    note = "; ".join(filter(None, ["n is ruptures, not clients; those whose end nobody saw are left out", found.note]))
     yield Estimate(
         estimand="share_repaired", estimate=found.estimate, std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high,
         unit="proportion", method=found.method.replace("therapist clusters", "clients"), note=note,

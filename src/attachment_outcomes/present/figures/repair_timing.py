@@ -46,8 +46,10 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     contrasts = contrasts[contrasts["definition"] == definition]
     outcome = str(contrasts["outcome"].iloc[0])
     leaving = own[(own["estimand"] == "leaving_odds_ratio") & (own["definition"] == definition)]
-    states = tables["rupture_states"]
-    states = states[states["n"].notna()]
+    whole = tables["rupture_states"]
+    # Without all of its states a session has no shares.
+    states = whole[~whole["session_number"].isin(whole.loc[whole["n"].isna(), "session_number"]).to_numpy(dtype=bool)]
+    blank = whole["session_number"].nunique() - states["session_number"].nunique()
     below = [name for name, there in (("states", len(states)), ("leaving", len(leaving))) if there]
     refused = timing[timing["estimate"].isna() & (timing["definition"] == definition) & timing["group"].str.startswith("landmark")]
     groups = sorted({*contrasts["group"], *refused["group"]}, key=_order)
@@ -82,6 +84,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         "Contrasts of whole treatments take groups as known from the start, and so count the time that clients had to stay as the "
         "group's; those from a landmark on compare who is still in treatment, by what was known then",
         f"Odds ratios of leaving early after a session: {'; '.join(odds)}" if odds else "",
+        f"Left blank, since a count may not be shown: {blank} of {whole['session_number'].nunique()} sessions" if blank else "",
         "Associations, not effects",
     )
     data = pd.concat([contrasts, leaving], ignore_index=True)

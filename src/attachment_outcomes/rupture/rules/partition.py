@@ -52,9 +52,10 @@ def level_shift(
     Returns
     -------
     Signal
-        ``center`` is the mean of each session's segment, on which repair and depth are judged too; ``limit`` the mean that
-        the next segment would have to fall to. A series without variation has no ruptures; one with fewer than two moving
-        ranges is not assessable.
+        ``center`` is the mean of each session's segment, on which repair is judged too; ``limit`` the mean that the next
+        segment would have to fall to. The first session of the lower segment is nearer to that segment's mean than to the
+        one before, else it is no onset. Depth is counted from the mean it fell from to the lowest score. A series
+        without variation has no ruptures; one with fewer than two moving ranges is not assessable.
 
     Raises
     ------
@@ -86,11 +87,13 @@ def level_shift(
     before[series.rank[first] == 0] = np.nan
     fitted, above = np.repeat(means, lengths), np.repeat(before, lengths)
     begins = np.zeros(len(fitted), dtype=bool)
-    begins[first] = means <= before - (k - TIE) * unit[first]
+    # Two sessions may make a segment of which the first is as high as ever: a level begins with a session that is nearer to it.
+    lower = series.values[first] <= (means + before) / 2
+    begins[first] = lower & (means <= before - (k - TIE) * unit[first])
     begins &= series.adjacent(max_gap) & (unit > 0)
     limit = fitted - k * unit
     target = above - (tolerance + TIE) * unit
-    return Signal(begins, fitted, limit, fitted, above, target, n_ranges >= MIN_RANGES, at_limit=True)
+    return Signal(begins, fitted, limit, fitted, above, target, n_ranges >= MIN_RANGES, at_limit=True, scores=series.values)
 
 
 def segments(series: Series, price: Numbers, min_segment: int = 2) -> Whole:

@@ -47,6 +47,8 @@ class Signal:
         window: reports of later sessions are about other ruptures.
     at_limit : bool
         A score on the limit counts as a rupture.
+    scores : (n,) float array, optional
+        On which the lowest session of a rupture and its depth are read, where that is not ``position``.
     """
 
     begins: Flags
@@ -60,6 +62,7 @@ class Signal:
     same_session: bool = False
     lasts: bool = True
     at_limit: bool = False
+    scores: Numbers | None = None
 
 
 def unable(series: Series, signal: Signal, lowest: float) -> Flags:
