@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from attachment_outcomes.claims.rules import CONTRADICTED, INCONCLUSIVE, NOT_TESTABLE, SUPPORTED, combine, decide
 from attachment_outcomes.claims.verdicts import ledger
-from attachment_outcomes.config import load_claims
+from attachment_outcomes.config import load_claims, schema
 from attachment_outcomes.errors import ConfigError
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame, not_testable
+from attachment_outcomes.plan import make_plan
 
-WORDS = {"$outcome": "core10.total", "$anxiety": "ecr_r.anxiety", "$avoidance": "ecr_r.avoidance"}
+WORDS = {"$outcome": "core10.total", "$anxiety": "ecr_r.anxiety", "$avoidance": "ecr_r.avoidance", "$alliance": "srs"}
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,24 @@ def test_a_refused_analysis_tells_its_reason_in_the_ledger():
     rows = estimates_frame([not_testable("rupture_outcome", "no session-by-session alliance ratings")])
     row = ledger(load_claims(), rows, words=WORDS, level=0.95).set_index("claim").loc["C06"]
     assert (row["verdict"], row["missing"]) == (NOT_TESTABLE, "no session-by-session alliance ratings")
+
+
+@pytest.mark.parametrize(("claim", "estimand"), [("C06", "repaired_minus_none"), ("C07", "repair_minus_avoidance")])
+def test_what_stands_in_for_the_alliance_decides_no_claim_about_it(claim, estimand):
+    rows = estimates_frame([_estimate(estimand=estimand)])
+    words = make_plan({"studies": ["schramm2017"]}).words("schramm2017")  # its sessions have symptoms only, which stand in
+    row = ledger(load_claims(), rows, words={**WORDS, **words}, level=0.95).set_index("claim").loc[claim]
+    assert row["verdict"] in (SUPPORTED, CONTRADICTED)
+    row = ledger(load_claims(), rows, words=words, level=0.95).set_index("claim").loc[claim]
+    assert (row["verdict"], row["missing"]) == (NOT_TESTABLE, "the data have not session-by-session alliance ratings")
+    assert math.isnan(row["estimate"])
+
+
+def test_what_claims_require_are_words_that_a_plan_knows():
+    words = set(make_plan({"studies": ["example"]}).words("example"))
+    required = {word for claim in load_claims() for word in claim["requires"]}
+    assert {"$alliance"} == required <= words
+    assert set(schema("claims")["$defs"]["claim"]["properties"]["requires"]["items"]["enum"]) <= words
 
 
 def test_a_share_is_held_against_what_no_true_change_would_give():

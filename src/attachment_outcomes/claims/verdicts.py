@@ -41,9 +41,11 @@ _MEANING = {
 }
 
 
-def _pick(estimates: pd.DataFrame, wanted: Mapping[str, Any], words: Mapping[str, str]) -> tuple[pd.Series | None, str]:
-    """Return the one estimate that a selection names, or None and what is missing."""
-    lacking = [w for w in wanted.values() if isinstance(w, str) and w.startswith("$") and w not in words]
+def _pick(
+    estimates: pd.DataFrame, wanted: Mapping[str, Any], words: Mapping[str, str], requires: Sequence[str] = ()
+) -> tuple[pd.Series | None, str]:
+    """Return the one estimate that a selection names, or None and what is missing, of what the claim requires first."""
+    lacking = [w for w in (*requires, *wanted.values()) if isinstance(w, str) and w.startswith("$") and w not in words]
     if lacking:
         return None, f"the data have not {_MEANING.get(lacking[0], lacking[0])}"
     filled = {k: words.get(v, v) if isinstance(v, str) else v for k, v in wanted.items()}
@@ -76,7 +78,8 @@ def ledger(claims: Sequence[Mapping[str, Any]], estimates: pd.DataFrame, *, word
     estimates : DataFrame
         The study's estimates (:mod:`attachment_outcomes.inference.estimate`).
     words : mapping
-        What the ``$`` words of the claims mean in the study, e.g. ``{"$outcome": "core10.total"}``.
+        What the ``$`` words of the claims mean in the study, e.g. ``{"$outcome": "core10.total"}``. A claim that requires or
+        selects a word that is absent is not testable.
     level : float
         Confidence level of the intervals, for the rules' text.
 
@@ -93,7 +96,7 @@ def _row(claim: Mapping[str, Any], estimates: pd.DataFrame, words: Mapping[str, 
     verdicts, missing, notes = [], [], []
     first: pd.Series | None = None
     for test in claim["tests"]:
-        row, why = _pick(estimates, test["select"], words)
+        row, why = _pick(estimates, test["select"], words, claim["requires"])
         null = test["null"]
         if row is not None and test["rule"] == "above_estimate":
             other, why = _pick(estimates, test["against"], words)
