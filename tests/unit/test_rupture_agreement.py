@@ -266,3 +266,9 @@ def test_uneventful_series_have_the_autocorrelation_that_they_say():
     assert truth == {"share": 0.0, "rate": 0.0, "repaired": 0.0}
     assert data.lengths.min() >= 10
     assert data.lengths.max() <= 20
+
+
+def test_a_table_of_counts_does_as_an_array_does():
+    cells = np.array([[3, 1, 0, 6], [2, 0, 1, 7], [1, 1, 1, 5], [0, 0, 0, 0]])
+    assert pair_agreement(pd.DataFrame(cells, index=list("abcd"))) == pair_agreement(cells)
+    assert pair_agreement(cells).n_people == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from tests.references import load_reference
 
@@ -55,6 +56,15 @@ def test_one_way_icc_is_the_reml_estimate_and_psychs_where_everybody_coded_every
     assert found.single.estimate == pytest.approx(R["reml"]["icc"], rel=1e-6)
     assert found.single.estimate == pytest.approx(R["icc"]["ratings"]["one_single"], rel=1e-10)
     assert found.average.estimate == pytest.approx(R["icc"]["ratings"]["one_average"], rel=1e-10)
+
+
+def test_columns_of_a_table_do_as_arrays_do():
+    table = pd.DataFrame(dict(zip(("value", "target", "coder", "client"), long(np.array(R["ratings"], dtype=float)), strict=True)))
+    table.index += 1000
+    columns = [table[c] for c in table]
+    assert coder_icc(*columns) == coder_icc(*(c.to_numpy() for c in columns))
+    seen = [table["value"] > table["value"].median(), *columns[1:]]
+    assert coder_kappa(*seen) == coder_kappa(*(c.to_numpy() for c in seen))
 
 
 def test_intervals_are_of_the_level_asked_for():

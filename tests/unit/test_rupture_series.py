@@ -129,8 +129,9 @@ def test_channels_stand_beside_the_first_column():
     frame = ratings(1, np.nan, 0).assign(
         felt=[4, 5, np.nan], said=pd.array([True, None, False], dtype="boolean"), person_id=["b", "a", "a"]
     )
-    series = read_series(frame, score="wai", channels=["felt", "said"], report=True)
+    series = read_series(frame, score="wai", channels=["felt", "said"])
     assert series.values.tolist() == [0, 1]
+    assert series.n_missing == 1
     np.testing.assert_array_equal(series.channels["felt"], [np.nan, 4])
     np.testing.assert_array_equal(series.channels["said"], [0, 1])
     kept = series.select(np.array([False, True]))
@@ -139,6 +140,19 @@ def test_channels_stand_beside_the_first_column():
         read_series(frame, score="wai", channels=["intensity"])
     with pytest.raises(DataError, match="felt is not a number in row 1"):
         read_series(frame.assign(felt=["much", 1, 2]), score="wai", channels=["felt"])
+
+
+def test_a_session_is_reported_where_any_column_is_known():
+    # Session 1 has a yes only, 2 an intensity only, 3 nothing, 4 a resolution only.
+    nan = np.nan
+    frame = ratings(1, nan, nan, nan).assign(felt=[nan, 5, nan, nan], solved=[nan, nan, nan, 2])
+    series = read_series(frame, score="wai", channels=["felt", "solved"], report=True)
+    assert (series.sessions.tolist(), series.n_missing) == ([1, 2, 4], 1)
+    np.testing.assert_array_equal(series.values, [1, nan, nan])
+    np.testing.assert_array_equal(series.channels["felt"], [nan, 5, nan])
+    np.testing.assert_array_equal(series.channels["solved"], [nan, nan, 2])
+    rating = read_series(frame, score="wai", channels=["felt", "solved"])
+    assert (rating.sessions.tolist(), rating.n_missing) == ([1], 3)
 
 
 def test_what_several_criteria_share_is_made_once():

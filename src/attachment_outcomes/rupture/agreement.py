@@ -89,6 +89,7 @@ def pair_agreement(cells: Numbers, *, ci_level: float = CI_LEVEL) -> Kappa:
     of Clinical Epidemiology, 46, 423-429 (PABAK and the indices). Yang, Z., & Zhou, M. (2014). Statistics in Medicine, 33,
     1069-1083 (kappa of clustered pairs).
     """
+    cells = np.asarray(cells)
     own = cells[cells.sum(axis=1) > 0]
     n, people, nan = int(own.sum()), len(own), math.nan
     if n == 0:

@@ -43,7 +43,8 @@ class Series:
     Attributes
     ----------
     values : (n,) float array
-        Ratings in score points, higher = better alliance; no missing values.
+        Ratings in score points, higher = better alliance; no missing values. Of reports, the first column that is read; missing
+        where only another one is known.
     sessions : (n,) int array
         Session numbers, rising within a series.
     starts : (g + 1,) int array
@@ -214,7 +215,8 @@ def read_series(
         ``n_changed``. With the range nobody is.
     report : bool
         The first column is a report of a session (yes and no, or a severity) and not a rating of the alliance: yes and no
-        are read as 1 and 0, and nothing is asked about the form of its scale.
+        are read as 1 and 0, and nothing is asked about the form of its scale. A session counts as rated where the report or
+        any of ``channels`` is known.
 
     Raises
     ------
@@ -257,7 +259,11 @@ def read_series(
             "treatment_id": pd.Series(treatments.astype("object").append(pd.Index([None])).take(which)).astype("str"),
         }
     )
+    beside = {name: _ratings(sessions[name], name, yes_no=True)[order] for name in channels}
     rated = ~np.isnan(values)
+    if report:
+        for other in beside.values():
+            rated |= ~np.isnan(other)
     n_missing, n_changed = int(len(rated) - rated.sum()), 0
     if scale is None and not report:
         group = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(key))))
@@ -266,8 +272,8 @@ def read_series(
         rated &= ~changed[group]
     lengths = np.add.reduceat(rated, first, dtype=np.int64) if first.size else np.zeros(0, dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    beside = {name: _ratings(sessions[name], name, yes_no=True)[order][rated] for name in channels}
-    return Series(values[rated], number[rated], starts, clients, n_missing, beside, n_changed)
+    channel = {name: x[rated] for name, x in beside.items()}
+    return Series(values[rated], number[rated], starts, clients, n_missing, channel, n_changed)
 
 
 def _ratings(column: pd.Series, name: str, *, yes_no: bool = False) -> Numbers:

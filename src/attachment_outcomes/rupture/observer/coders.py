@@ -45,7 +45,7 @@ def reliability(codings: pd.DataFrame, system: CodingSystem, *, ci_level: float 
             yield from _icc(part, rating, RATINGS, ci_level)
     if (codings["kind"] == SIGNIFICANCE).any():
         for family in system.ruptures:
-            yield from _icc(largest_significance(codings, family), family, WEIGHTS, ci_level)
+            yield from _icc(largest_significance(codings, family, system), family, WEIGHTS, ci_level)
 
 
 def _icc(part: pd.DataFrame, about: str, what: str, ci_level: float) -> Iterator[Estimate]:

@@ -6,9 +6,12 @@ coding       one number that one coder gave to one code in one session or segmen
 about        what is counted together: a family of codes, by the client unless the name says ``by the therapist``
 counted      a coder counts in a session if one count at least is there; what is not written down then was not seen
 segment      0 stands for the whole session where nobody divided it
+placed       a coding that names its treatment, or whose client has a single one
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +26,7 @@ KEY = [*SESSION, "segment", "channel", "coder", "code"]
 RUPTURE_RATINGS = ("withdrawal", "confrontation", "resolution")  # columns of the sessions table
 BY_THERAPIST = " by the therapist"
 WHOLE = 0  # segment of what was coded for the whole session
+LARGEST = 2**53  # whole numbers above are not exact as decimals
 
 
 def read_codings(observations: pd.DataFrame, system: CodingSystem) -> pd.DataFrame:
@@ -45,9 +49,9 @@ def read_codings(observations: pd.DataFrame, system: CodingSystem) -> pd.DataFra
     Raises
     ------
     DataError
-        If a column or a key is absent; a code or channel is not one of the system's; a value is not a number, out of its range,
-        or a count that is not whole; a rating stands in a segment; markers are counted both in segments and in whole sessions;
-        or a coder coded the same twice. With the numbers of rows, never their content.
+        If a column or a key is absent; a code or channel is not one of the system's; a segment is not whole or below 1; a value
+        is not a number, out of its range, or a count that is not whole; a rating stands in a segment; markers are counted both
+        in segments and in whole sessions; or a coder coded the same twice. With the numbers of rows, never their content.
     """
     for column in ("person_id", "session_number", "coder", "code", "value"):
         if column not in observations.columns:
@@ -60,6 +64,7 @@ def read_codings(observations: pd.DataFrame, system: CodingSystem) -> pd.DataFra
     codes = system.codes
     known = frame["code"].isin(list(codes))
     _refuse(~known, f"a code that {system.name} does not have", f"allowed: {', '.join(_shown(system))}; map other names to them.")
+    frame["segment"] = _segment(frame["segment"])
     values = pd.to_numeric(frame["value"], errors="coerce").astype("float64")
     _refuse(values.isna() & frame["value"].notna() | np.isinf(values), "a value is not a number", "leave what was not coded empty.")
     frame = frame.assign(value=values)[values.notna()]
@@ -69,11 +74,10 @@ def read_codings(observations: pd.DataFrame, system: CodingSystem) -> pd.DataFra
     _refuse(outside, "a value is outside the range of its code", "counts are 0 or more; ratings have the range of config/observer.")
     fraction = (frame["kind"] == COUNT) & (frame["value"] % 1 != 0)
     _refuse(fraction, "a count is not a whole number", "give how often a marker was seen; means belong to ratings.")
-    parted = frame["segment"].notna()
+    parted = frame["segment"] != WHOLE
     whole = "rate the whole session in a row without a segment."
     _refuse(parted & (frame["kind"] != COUNT), "a rating or significance stands in a segment", whole)
     frame["channel"] = _channel(frame, system)
-    frame["segment"] = pd.to_numeric(frame["segment"]).fillna(WHOLE).astype("int64")
     _refuse_mixed(frame)
     _refuse(frame.duplicated(KEY, keep=False), "a coder coded the same twice", "keep one value a coder, session, segment and code.")
     frame["about"] = _about(frame, system)
@@ -89,6 +93,14 @@ def _shown(system: CodingSystem) -> list[str]:
 def _refuse(wrong: pd.Series, what: str, hint: str) -> None:
     if wrong.any():
         raise DataError(problem(PLACE, f"{what} in {rows_text([int(i) + 1 for i in wrong.index[wrong]])}.", hint=hint))
+
+
+def _segment(given: pd.Series) -> pd.Series:
+    """Return the numbers of segments, ``WHOLE`` where none is given."""
+    number = pd.Series(pd.to_numeric(given, errors="coerce").to_numpy(dtype=float, na_value=np.nan), index=given.index)
+    fine = (number >= 1) & (number < LARGEST) & (number % 1 == 0)
+    _refuse(given.notna() & ~fine, "a segment is not a whole number from 1", "leave it empty for the whole session.")
+    return number.fillna(WHOLE).astype("int64")
 
 
 def _channel(frame: pd.DataFrame, system: CodingSystem) -> pd.Series:
@@ -168,7 +180,7 @@ def session_ratings(codings: pd.DataFrame, system: CodingSystem) -> pd.DataFrame
         seen and nobody rated them, the rating is missing.
     """
     rated = codings[codings["kind"] == RATING][[*SESSION, "coder", "code", "value"]]
-    derived = [largest_significance(codings, family) for family in system.ruptures if family in system.ratings]
+    derived = [largest_significance(codings, family, system) for family in system.ruptures if family in system.ratings]
     whole = pd.concat([rated, *derived], ignore_index=True).drop_duplicates([*SESSION, "coder", "code"])  # the coder's own first
     keys = codings[[*SESSION, "coder"]].drop_duplicates().groupby(SESSION, dropna=False, as_index=False).size()
     means = whole.groupby([*SESSION, "code"], dropna=False)["value"].mean().unstack("code")
@@ -179,10 +191,45 @@ def session_ratings(codings: pd.DataFrame, system: CodingSystem) -> pd.DataFrame
     return joined.rename(columns={"size": "n_coders"})[[*SESSION, *system.ratings, "n_coders"]]
 
 
+@dataclass(frozen=True)
+class Observed:
+    """A study's codings by a system, all of them and ``placed``, and the ratings of the placed ones, a row a session."""
+
+    system: CodingSystem
+    codings: pd.DataFrame
+    placed: pd.DataFrame
+    rated: pd.DataFrame
+
+
+def observe(
+    observations: pd.DataFrame | None, system: CodingSystem, *, sessions: pd.DataFrame, treatments: pd.DataFrame
+) -> Observed:
+    """Check codings and place them: without a treatment they would be sessions of another treatment of the client.
+
+    A coding that names no treatment belongs to the single one that its client has by the tables of sessions and treatments. It
+    is not placed if there are several. Where sessions of the client name none either, it is one of these.
+    """
+    if observations is None:
+        observations = pd.DataFrame(columns=[*KEY, "value"])
+    key = SESSION[:2]
+    pairs = pd.concat([sessions[key], treatments[key]]).drop_duplicates()
+    pairs = pairs[~pairs["person_id"].isin(sessions.loc[sessions["treatment_id"].isna(), "person_id"])]
+    pairs = pairs[pairs["treatment_id"].notna()]
+    single = pairs.drop_duplicates("person_id", keep=False).set_index("person_id")["treatment_id"]
+    if "person_id" in observations.columns:
+        own = observations["person_id"].map(single).astype("str")
+        given = observations["treatment_id"].astype("str") if "treatment_id" in observations.columns else own
+        observations = observations.assign(treatment_id=given.fillna(own))
+    codings = read_codings(observations, system)
+    several = pairs.loc[pairs.duplicated("person_id"), "person_id"]
+    placed = codings[codings["treatment_id"].notna() | ~codings["person_id"].isin(several)].reset_index(drop=True)
+    return Observed(system, codings, placed, session_ratings(placed, system))
+
+
 def filled_sessions(sessions: pd.DataFrame, rated: pd.DataFrame) -> pd.DataFrame:
     """Return the sessions table with ``withdrawal``, ``confrontation`` and ``resolution`` filled from codings where it has none.
 
-    A session that was coded and is not in the table comes at its end, with these columns only.
+    A session that was coded and is not in the table comes at its end, with these columns only. Codings must be placed.
     """
     names = [c for c in RUPTURE_RATINGS if c in rated]
     if not len(rated):
@@ -200,13 +247,19 @@ def filled_sessions(sessions: pd.DataFrame, rated: pd.DataFrame) -> pd.DataFrame
     return pd.concat([filled, new.reindex(columns=sessions.columns).astype(sessions.dtypes.to_dict())], ignore_index=True)
 
 
-def largest_significance(codings: pd.DataFrame, family: str) -> pd.DataFrame:
-    """Return ``SESSION, coder, code`` (the family) and ``value``: how much its weightiest marker weighed, 1 if none was seen."""
+def largest_significance(codings: pd.DataFrame, family: str, system: CodingSystem) -> pd.DataFrame:
+    """Return ``SESSION, coder, code`` (the family) and ``value``: how much its weightiest marker weighed.
+
+    Where none was seen it is the lowest that the family can be rated, or that a marker can weigh where the system has no such
+    rating.
+    """
     own = codings[codings["about"] == family]
     by = [*SESSION, "coder"]
     seen = own[own["kind"] == COUNT].groupby(by, dropna=False)["value"].sum()
     weight = own[own["kind"] == SIGNIFICANCE].groupby(by, dropna=False)["value"].max()
-    lowest = pd.Series(1.0, index=seen.index[seen == 0])
+    weights = [c.low for c in system.codes.values() if c.kind == SIGNIFICANCE and c.family == family]
+    least = system.codes[family].low if family in system.ratings else min(weights, default=0.0)
+    lowest = pd.Series(least, index=seen.index[seen == 0])
     found = weight.combine_first(lowest) if len(lowest) else weight
     return found.rename("value").reset_index().assign(code=family)[[*by, "code", "value"]]
 

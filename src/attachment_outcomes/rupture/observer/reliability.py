@@ -96,6 +96,7 @@ def coder_icc(
     McGraw, K. O., & Wong, S. P. (1996). Psychological Methods, 1, 30-46. Arvesen, J. N. (1969). Annals of Mathematical
     Statistics, 40, 2076-2100 (the jackknife of variance components).
     """
+    values, targets, coders, clusters = np.asarray(values), np.asarray(targets), np.asarray(coders), np.asarray(clusters)
     many = np.bincount(targets)[targets] > 1 if len(targets) else np.zeros(0, dtype=bool)
     values, coders, clusters = values[many], coders[many], clusters[many]
     _, targets = np.unique(targets[many], return_inverse=True)
@@ -251,6 +252,7 @@ def coder_kappa(
     Cohen, J. (1960). Educational and Psychological Measurement, 20, 37-46. Light, R. J. (1971). Psychological Bulletin, 76,
     365-377. Byrt, T., Bishop, J., & Carlin, J. B. (1993). Journal of Clinical Epidemiology, 46, 423-429 (PABAK).
     """
+    present, targets, coders, clusters = np.asarray(present), np.asarray(targets), np.asarray(coders), np.asarray(clusters)
     who, coders = np.unique(coders, return_inverse=True)
     _, targets = np.unique(targets, return_inverse=True)
     table = np.full((int(targets.max(initial=-1)) + 1, len(who)), -1, dtype=np.int64)

@@ -11,8 +11,7 @@ from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.steps import Part
 from attachment_outcomes.rupture.data import RuptureData
 from attachment_outcomes.rupture.observer.coders import CODES, code_table, coded_twice, reliability
-from attachment_outcomes.rupture.observer.codes import read_codes
-from attachment_outcomes.rupture.observer.codings import RUPTURE_RATINGS, SESSION, read_codings, session_ratings
+from attachment_outcomes.rupture.observer.codings import RUPTURE_RATINGS, SESSION
 from attachment_outcomes.rupture.observer.occurrence import OBSERVER, Seen, observed_sessions, occurrence
 from attachment_outcomes.rupture.observer.others import REPORTS, beside_others, leaving, with_attachment
 from attachment_outcomes.rupture.summary import inside_episodes, not_assessable
@@ -26,13 +25,12 @@ TABLES = {"observer_codes": CODES}
 def analyse(data: RuptureData) -> Part:
     """Return the agreement of coders, what observers saw, and what clients, therapists and the primary criterion say of it."""
     settings: dict[str, Any] = {**(data.settings.get("observer") or {})}
-    if data.coding is None:
+    observed = data.observed
+    if observed is None:
         return Part([not_testable(OBSERVER, "no coding system is named (rupture, key observer)")])
-    system = read_codes(data.coding)
     sessions, given = data.tables["sessions"], data.tables.get("observations")
-    codings = read_codings(pd.DataFrame(columns=[*SESSION, "coder", "code", "value"]) if given is None else given, system)
-    rated = session_ratings(codings, system)
-    frame = observed_sessions(sessions, rated)
+    system, codings = observed.system, observed.codings
+    frame = observed_sessions(sessions, observed.rated)
     if not len(frame) and not len(codings):
         return Part([not_testable(OBSERVER, "no session was coded or rated by an observer")])
     rows: list[Estimate] = []

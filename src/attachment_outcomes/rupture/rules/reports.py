@@ -43,8 +43,9 @@ def reported_rupture(
     -------
     Signal
         The session of the report may be the one that resolves it, and a first session can be a rupture. What is not resolved
-        within the window is over then, and the next report is about another rupture. Depth is the highest intensity (or
-        severity; of a plain yes, 1), in its own points. There is no centre and no limit.
+        within the window is over then, and the next report is about another rupture. A session of which only the intensity is
+        known is judged by it; one of which only the resolution is known can repair a rupture and begins none. Depth is the
+        highest intensity (or severity; of a plain yes, 1), in its own points. There is no centre and no limit.
 
     Raises
     ------
@@ -70,10 +71,10 @@ def reported_rupture(
         begins=begins,
         center=missing,
         limit=missing,
-        position=-severity,
+        position=-np.nan_to_num(severity),  # of a resolution alone, nothing
         level=same(0.0, series),
         target=missing,
-        assessable=series.lengths > 0,
+        assessable=series.total(~np.isnan(severity)) > 0,
         returns=returns,
         same_session=True,
         lasts=False,
