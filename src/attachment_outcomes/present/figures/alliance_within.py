@@ -46,7 +46,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
             _lags(axes[0][column], rows)
             axes[0][column].set(
                 title=f"{first} before {then}", xlabel="Lag (sessions; 0 = the same session)",
-                ylabel=f"Slope within clients\n(points of {then}\nper point of {first})",
+                ylabel=f"Slope within clients\n(score points of {then}\nper point of {first})",
             )  # fmt: skip
             part = bins[((bins["predictor"] == predictor) & (bins["outcome"] == outcome)).to_numpy(dtype=bool)]
             _raw(axes[1][column], part)
