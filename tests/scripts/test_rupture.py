@@ -142,6 +142,11 @@ def test_ratings_may_stand_in_the_sessions_table(run_scripts):
     assert set(select(by_column["estimates"], estimand="share_with_rupture")["outcome"]) == {"alliance"}
 
 
+def test_one_question_has_one_primary_answer(run_scripts):
+    primary = run_scripts(SETTINGS)["estimates"].query("primary and estimand != 'not testable'")
+    assert not primary.duplicated(["analysis", "estimand", "outcome", "group"]).any()
+
+
 def test_results_repeat(run_scripts):
     pd.testing.assert_frame_equal(run_scripts(SETTINGS)["estimates"], run_scripts(SETTINGS)["estimates"])
 

@@ -351,6 +351,13 @@ def test_a_study_gives_rows_of_every_question_and_its_table(coded, sessions):
     assert set(frame.loc[frame["estimand"] == "observer_only", "group"]) == {"the client's report", "Control chart"}
 
 
+def test_one_question_has_one_primary_answer_and_of_coders_it_is_about_ratings(coded, sessions):
+    found = estimates_frame(analyse(data_of(typed(coded, "observations"), sessions)).estimates)
+    primary = found[found["primary"]]
+    assert not primary.duplicated(["analysis", "estimand", "outcome", "group"]).any()
+    assert set(primary.loc[primary["estimand"].str.startswith("icc"), "definition"]) == {"rating of the session"}
+
+
 def test_the_criterion_that_reads_the_observer_is_not_set_beside_the_observer(coded, sessions):
     rated = session_ratings(read_codings(coded, SYSTEM), SYSTEM)
     data = data_of(typed(coded, "observations"), filled_sessions(sessions, rated), criteria=["observer_withdrawal"])

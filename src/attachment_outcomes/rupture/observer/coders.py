@@ -69,7 +69,7 @@ def _icc_row(name: str, of: str, icc: CoderIcc, interval: Interval, about: str, 
     ]
     return Estimate(
         analysis=OBSERVER, estimand=f"icc_{of}_{name.replace('-', '_')}", outcome=about, definition=what,
-        primary=what != WEIGHTS and name != "consistency" and of == "single", estimate=interval.estimate, ci_low=interval.ci_low,
+        primary=what == RATINGS and name != "consistency" and of == "single", estimate=interval.estimate, ci_low=interval.ci_low,
         ci_high=interval.ci_high, ci_level=ci_level, n=float(icc.n_targets), n_clusters=float(icc.n_clusters), unit="reliability",
         direction="higher is better", method=ICC_METHOD.format(form=FORMS[name], of="1" if of == "single" else "k"),
         note="; ".join(filter(None, notes)),
