@@ -7,7 +7,14 @@ import pandas as pd
 from attachment_outcomes.files import read_table, write_table
 from attachment_outcomes.inference.estimate import read_estimates
 from attachment_outcomes.job import Job, run
-from attachment_outcomes.release.disclosure import blank_like, suppress, suppress_estimates, suppress_flow
+from attachment_outcomes.release.disclosure import (
+    LINEAR_SUM,
+    blank_like,
+    has_small_cell,
+    suppress,
+    suppress_estimates,
+    suppress_flow,
+)
 
 FUNNEL_LIMITS = [f"{side}{level}{kind}" for side in ("low", "high") for level in ("95", "998") for kind in ("", "_adjusted")]
 EQUIVALENCE_LIMITS = ["tost_low", "tost_high", "ci_low", "ci_high", "p_equivalence", "p_difference"]
@@ -49,12 +56,20 @@ COUNTS: dict[str, dict[str, Any]] = {
         "counts": ["n_people", "n_both", "n_a_only", "n_b_only"],
         # Agreement and the indices give the cells back.
         "derived": ["kappa", "std_error", "ci_low", "ci_high", "agreement", "pabak", "prevalence_index", "bias_index"],
+        "cells": {"n": ["n_both", "n_a_only", "n_b_only"]},
     },
     "rupture_raters": {
         "counts": ["n_pairs", "n_both", "n_client_only", "n_therapist_only"],
         "derived": ["kappa", "ci_low", "ci_high"],
+        "cells": {"n": ["n_both", "n_client_only", "n_therapist_only"]},
     },
-    "rupture_shapes": {"counts": ["n", "n_clients"], "derived": ["share", "ci_low", "ci_high"], "shares": {"share": "n"}},
+    "rupture_shapes": {
+        "counts": ["n", "n_clients"],
+        "within": ["rule"],
+        "derived": ["share", "ci_low", "ci_high"],
+        "cells": {"n_clients": ["n"]},  # who has the shape, and who has not
+        "sums": {"shape": LINEAR_SUM},
+    },
     "observer_codes": {"counts": ["n_sessions", "n_seen"], "derived": ["share", "mean_significance", "agreement", "kappa"]},
     "rupture_states": {"counts": ["n", "n_left"], "within": ["session_number"]},
     "repair_literature": {"counts": ["n"], "derived": ["r", "ci_low", "ci_high"]},
@@ -62,7 +77,12 @@ COUNTS: dict[str, dict[str, Any]] = {
         "counts": ["n_pairs", "n_clients"],
         "derived": ["predictor_deviation", "outcome_deviation", "std_error"],
     },
-    "session_breaks": {"counts": ["n_changes", "n_clients"], "derived": ["mean_change", "std_error"]},
+    # The thirds of a dimension are all clients together.
+    "session_breaks": {
+        "counts": ["n_changes", "n_clients"],
+        "within": ["outcome", "dimension", "across"],
+        "derived": ["mean_change", "std_error"],
+    },
     "therapist_repair": {"counts": ["n_clients", "n_ruptures", "n_repaired"], "derived": [*REPAIR_SHARES, *FUNNEL_LIMITS]},
     "repair_specifications": {
         "counts": ["n", "n_none", "n_repaired", "n_unrepaired"],
@@ -76,11 +96,26 @@ COUNTS: dict[str, dict[str, Any]] = {
 AS_THEY_ARE = ("people_change", "episodes")  # one row a person or episode, under re-coded ids: no counts
 
 
+def small_crosses(agreement: pd.DataFrame, raters: pd.DataFrame, *, threshold: int) -> pd.DataFrame:
+    """Return which tables of two criteria, or of two raters, have a small cell, as ``suppress_estimates`` takes them."""
+    named = {
+        "rupture_agreement": agreement.assign(definition=agreement["criterion_a"] + " and " + agreement["criterion_b"]),
+        "rupture_raters": raters.assign(definition=raters["criterion"]),
+    }
+    found = []
+    for name, table in named.items():
+        ((total, parts),) = COUNTS[name]["cells"].items()
+        rows = table[has_small_cell(table, total, parts, threshold=threshold)]
+        found.append(pd.DataFrame({"analysis": name, "group": rows["level"], "definition": rows["definition"]}))
+    return pd.concat(found, ignore_index=True)
+
+
 def main(job: Job) -> None:
     """Read every analysis' tables, protect them and write them."""
     threshold = job.params.threshold
     estimates = read_estimates(job.input.estimates)
-    released = suppress_estimates(estimates, threshold=threshold)
+    crossed = small_crosses(read_table(job.input.rupture_agreement), read_table(job.input.rupture_raters), threshold=threshold)
+    released = suppress_estimates(estimates, threshold=threshold, crossed=crossed)
     write_table(released, job.output.estimates)
     write_table(blank_like(read_table(job.input.claims), released), job.output.claims)
     for name, columns in COUNTS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import combinations
 
 import numpy as np
@@ -213,14 +214,24 @@ def test_a_study_has_every_pair_at_every_level():
     rows = {(r.estimand, r.group, r.definition): r for r in part.estimates}
     assert len(estimates_frame(part.estimates)) == len(rows)
     kappa = rows["kappa", EPISODE, "three and two"]
-    assert (kappa.analysis, kappa.primary, kappa.n, kappa.n_clusters) == (AGREEMENT, True, 168, 24)
-    assert "PABAK" in kappa.note
-    assert not rows["kappa", CLIENT, "three and two"].primary
+    assert (kappa.analysis, kappa.primary, kappa.n, kappa.n_clusters) == (AGREEMENT, False, 168, 24)
     median = rows["median_kappa", EPISODE, "3 pairs of criteria"]
     assert median.estimate == pytest.approx(np.median(sessions["kappa"]))
-    assert "highest 1.00 (three and four)" in median.note
+    assert median.primary
     together = rows["fleiss_kappa", EPISODE, "all criteria of the rated alliance"]
     assert together.ci_low < together.estimate < together.ci_high
+
+
+def test_notes_hold_no_number_that_gives_a_cell_of_a_pair_back():
+    for row in analyse(study(people(), {"three": 3, "two": 2, "four": 4})).estimates:
+        assert not re.search(r"\d\.\d|agreement \.|PABAK|prevalence index|lowest", row.note), row.note
+
+
+def test_one_question_has_one_primary_answer():
+    frame = estimates_frame(analyse(study(people(), {"three": 3, "two": 2, "four": 4})).estimates)
+    primary = frame[frame["primary"]]
+    assert len(primary)
+    assert not primary.duplicated(["analysis", "estimand", "outcome", "group"]).any()
 
 
 def test_what_has_no_kappa_is_told_by_pair():

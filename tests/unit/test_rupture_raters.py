@@ -63,8 +63,8 @@ def test_directions_of_disagreement_by_hand():
     # Three pairs (a, b, c) of five judged sessions. Client: a3, a4, c2. Therapist: a4, b3.
     shares = {who: by["share", f"{EPISODE}: {who}"].estimate for who in ("both", "client only", "therapist only")}
     assert shares == {"both": pytest.approx(1 / 15), "client only": pytest.approx(2 / 15), "therapist only": pytest.approx(1 / 15)}
-    assert by["share", f"{EPISODE}: client"].estimate == pytest.approx(3 / 15)
-    assert by["share", f"{EPISODE}: therapist"].estimate == pytest.approx(2 / 15)
+    assert by["share_by_rater", f"{EPISODE}: client"].estimate == pytest.approx(3 / 15)
+    assert by["share_by_rater", f"{EPISODE}: therapist"].estimate == pytest.approx(2 / 15)
     difference = by["therapist_minus_client", EPISODE]
     assert difference.estimate == pytest.approx(-1 / 15)
     # Sums by person of (therapist - client) + 5/15: a -1 + 1/3, b 1 + 1/3, c -1 + 1/3; SE = sqrt(3/2 * (4/9 + 16/9 + 4/9)) / 15.
@@ -90,6 +90,13 @@ def test_exchanging_the_raters_turns_the_difference_round_and_keeps_kappa():
         assert there["therapist_minus_client", level] == pytest.approx(-back["therapist_minus_client", level])
         assert there["share", f"{level}: client only"] == pytest.approx(back["share", f"{level}: therapist only"])
     assert there["kappa", EPISODE] == pytest.approx(back["kappa", EPISODE])
+
+
+def test_notes_hold_no_count_and_no_index_that_gives_a_cell_back():
+    for row in compared(CLIENT_SIDE, THERAPIST_SIDE)[0]:
+        assert " of " not in row.note.replace("G - 1", "")
+        assert "PABAK" not in row.note
+        assert "agreement 0" not in row.note
 
 
 def test_raters_without_a_common_treatment_are_told():
@@ -170,6 +177,8 @@ def test_a_study_compares_ratings_and_reports():
     # The therapist rates at half the client's distance from 4: the same on average where there is no dip.
     assert rows["level_difference"].note.endswith("client minus therapist")
     assert {r.primary for r in part.estimates if r.definition == "low" and r.estimand != NOT_TESTABLE} == {True}
+    primary = estimates_frame(r for r in part.estimates if r.primary)
+    assert not primary.duplicated(["analysis", "estimand", "outcome", "group"]).any()
 
 
 def test_without_therapists_ratings_reports_are_still_compared():

@@ -22,6 +22,36 @@ _NUMBERS = ["estimate", "std_error", "ci_low", "ci_high", "p_value"]
 _FAMILY = ["study", "analysis", "estimand", "outcome", "definition", "method"]
 # The categories of a family are exclusive and their shares sum to one, so that one can be had from the others.
 _SHARES = "share"
+# Shapes of a course may stand together, and the cells of a cross table are hidden together: neither is such a family.
+_NO_FAMILY = ("rupture_shapes", "rupture_raters")
+# Proportions that are no count of people over n: what a model says, what noise shows, differences, shares of specifications. Some
+# give a share back beside another row, and are hidden with it (``_BESIDE`` and the cross tables).
+_NO_COUNTS = (
+    "therapist_share",
+    "expected_low",
+    "expected_high",
+    "variance_share",
+    "share_below",
+    "share_above",
+    "expected_on_noise",
+    "share_above_noise",
+    "noise_share_repaired",
+    "repaired_above_noise",
+    "therapist_minus_client",
+)
+# What gives a share back: with the noise shown beside it, or where therapists do not differ. Hidden where that share is.
+_BESIDE = {
+    ("rupture_prevalence", "share_above_noise"): "share_with_rupture",
+    ("rupture_prevalence", "repaired_above_noise"): "share_repaired",
+    ("rupture_shapes", "share_above_noise"): "share",
+    ("therapist_repair", "expected_low"): "share_repaired",
+    ("therapist_repair", "expected_high"): "share_repaired",
+}
+# Analyses of cross tables, two by two: everything about a table is made from its four cells. The group begins with its level.
+_CROSSED = ("rupture_agreement", "rupture_raters")
+_CROSS = ["analysis", "group", "definition"]
+# Courses whose shares are a sum and its parts.
+LINEAR_SUM = ("linear", "rising", "falling")
 # Estimates that are the sum of two shares: shown beside one of the two, they give the other away.
 _SUMS = {
     ("reliable_change", "reliably_improved"): ("recovered", "improved"),
@@ -40,6 +70,8 @@ def suppress(
     margins: Sequence[str] = (),
     derived: Sequence[str] = (),
     shares: Mapping[str, str] | None = None,
+    cells: Mapping[str, Sequence[str]] | None = None,
+    sums: Mapping[str, Sequence[str]] | None = None,
 ) -> pd.DataFrame:
     """Hide small counts of a table, and as many more as keep them from being had by subtraction.
 
@@ -60,6 +92,12 @@ def suppress(
     shares : mapping, optional
         Column of shares to the column of their denominator. Where events, or those without, number 1 to ``threshold - 1``, what is
         derived is hidden; so is a share, if it is among ``derived``.
+    cells : mapping, optional
+        Column of a total to columns of exclusive parts of it. Where one of them, or what they leave of the total, numbers 1 to
+        ``threshold - 1``, all of them are hidden: the margins of a cross table are known from its neighbours.
+    sums : mapping, optional
+        Column that names the rows to the names of a sum and its parts: where one is hidden the others are, among rows that are
+        alike in ``within``, which then tells tables apart and no totals are known.
 
     Returns
     -------
@@ -75,7 +113,7 @@ def suppress(
         raise StatisticsError(f"threshold {threshold} is negative")
     shown = frame.reset_index(drop=True).copy()
     any_hidden = np.zeros(len(shown), dtype=bool)
-    groupings = [[*within, margin] for margin in margins] or ([list(within)] if within else [])
+    groupings = [[*within, margin] for margin in margins] or ([list(within)] if within and not sums else [])
     for column in counts:
         values = shown[column].to_numpy(dtype=float, na_value=np.nan)
         if (values < 0).any():
@@ -90,9 +128,28 @@ def suppress(
         events = np.round(shown[share].to_numpy(dtype=float) * frame[of].to_numpy(dtype=float))
         rest = frame[of].to_numpy(dtype=float) - events
         any_hidden |= ((events >= 1) & (events < threshold)) | ((rest >= 1) & (rest < threshold))
+    for total, parts in (cells or {}).items():
+        small = has_small_cell(frame, total, parts, threshold=threshold)
+        for part in parts:
+            shown[part] = shown[part].mask(small)
+        any_hidden |= small
+    for column, members in (sums or {}).items():
+        inside = frame[column].isin(members).to_numpy()
+        key = frame.groupby(list(within), dropna=False, sort=False).ngroup().to_numpy()
+        any_hidden |= inside & np.isin(key, key[inside & any_hidden])
+        for count in counts:
+            shown[count] = shown[count].mask(inside & any_hidden)
     for column in derived:
         shown[column] = shown[column].mask(any_hidden)
     return shown
+
+
+def has_small_cell(frame: pd.DataFrame, total: str, parts: Sequence[str], *, threshold: int) -> np.ndarray:
+    """Return in which rows a part of the total, or what the parts leave of it, numbers 1 to ``threshold - 1``."""
+    known = frame[list(parts)].to_numpy(dtype=float, na_value=np.nan)
+    rest = frame[total].to_numpy(dtype=float, na_value=np.nan) - known.sum(axis=1)
+    all_cells = np.column_stack([known, rest])
+    return np.asarray(((all_cells >= 1) & (all_cells < threshold)).any(axis=1))
 
 
 def _complement(values: np.ndarray, hidden: np.ndarray, keys: Sequence[np.ndarray]) -> bool:
@@ -111,23 +168,35 @@ def _complement(values: np.ndarray, hidden: np.ndarray, keys: Sequence[np.ndarra
     return changed
 
 
-def suppress_estimates(estimates: pd.DataFrame, *, threshold: int) -> pd.DataFrame:
+def suppress_estimates(estimates: pd.DataFrame, *, threshold: int, crossed: pd.DataFrame | None = None) -> pd.DataFrame:
     """Hide the estimates from which a small count of people could be read.
 
     Hidden are all numbers of an estimate that rests on 1 to ``threshold - 1`` units, and of a proportion whose
     numerator, or the rest of its denominator, is in that range. Of shares that sum to one at least two are hidden,
-    so that none can be had by subtraction. The word "suppressed" is added to the note.
+    so that none can be had by subtraction. Of a cross table with a small cell all is hidden. The word "suppressed" is added to
+    the note.
+
+    Parameters
+    ----------
+    estimates : DataFrame
+        All estimates. They are not changed.
+    threshold : int
+        Counts from 1 up to ``threshold - 1`` are hidden.
+    crossed : DataFrame, optional
+        Cross tables with a small cell, a row each: ``analysis``, ``group`` (the level), ``definition``. Kappa does not show its
+        cells, so that they have to be told.
     """
     shown = estimates.reset_index(drop=True).copy()
     n = shown["n"].to_numpy(dtype=float)
     estimate = shown["estimate"].to_numpy(dtype=float)
     is_share = (shown["unit"] == "proportion").to_numpy() & ~np.isnan(estimate) & ~np.isnan(n)
+    is_share &= ~shown["estimand"].isin(_NO_COUNTS).to_numpy()
     events = np.where(is_share, np.round(estimate * n), np.nan)
     rest = n - events
     hidden = (n >= 1) & (n < threshold)
     hidden |= is_share & (((events >= 1) & (events < threshold)) | ((rest >= 1) & (rest < threshold)))
     hidden &= ~np.isnan(estimate)
-    family = shown["estimand"].eq(_SHARES).to_numpy() & is_share
+    family = shown["estimand"].eq(_SHARES).to_numpy() & is_share & ~shown["analysis"].isin(_NO_FAMILY).to_numpy()
     if family.any():
         key = np.full(len(shown), -1)
         key[family] = shown[family].groupby(_FAMILY, dropna=False, sort=False).ngroup().to_numpy()
@@ -137,6 +206,10 @@ def suppress_estimates(estimates: pd.DataFrame, *, threshold: int) -> pd.DataFra
             pass
         hidden[member] = inside
         hidden |= _sums_that_tell(shown, hidden)
+    hidden |= _crossed(shown, hidden, crossed)
+    hidden |= _linear(shown, hidden)
+    hidden |= _beside(shown, hidden)
+    hidden &= ~np.isnan(estimate)
     shown.loc[hidden, _NUMBERS] = np.nan
     small = hidden & (n < threshold)
     shown.loc[small, "n"] = np.nan
@@ -155,6 +228,42 @@ def _sums_that_tell(estimates: pd.DataFrame, hidden: np.ndarray) -> np.ndarray:
         parts = _SUMS.get((row[0], row[1]))
         if parts:
             telling[position] = sum((*row[2:], part) in secret for part in parts) == 1
+    return telling
+
+
+def _crossed(estimates: pd.DataFrame, hidden: np.ndarray, crossed: pd.DataFrame | None) -> np.ndarray:
+    """Return which estimates are of a cross table with a small cell, told or seen among the shares of its cells."""
+    level = estimates["group"].str.split(": ", n=1).str[0]
+    own = estimates["analysis"].isin(_CROSSED).to_numpy()
+    keys = pd.MultiIndex.from_frame(estimates[_CROSS].assign(group=level))
+    of_cells = own & estimates["estimand"].eq(_SHARES).to_numpy()
+    secret = keys[of_cells & hidden]
+    if crossed is not None and len(crossed):
+        secret = secret.append(pd.MultiIndex.from_frame(crossed[_CROSS].astype(str)))
+    found: np.ndarray = own & keys.isin(secret)
+    return found
+
+
+def _linear(estimates: pd.DataFrame, hidden: np.ndarray) -> np.ndarray:
+    """Return which shares of linear, rising or falling courses are hidden because one of the three is: the first is the sum."""
+    keys = pd.MultiIndex.from_frame(estimates[["study", "outcome", "definition"]])
+    three = estimates["analysis"].eq("rupture_shapes") & estimates["estimand"].eq(_SHARES) & estimates["group"].isin(LINEAR_SUM)
+    own = three.to_numpy()
+    found: np.ndarray = own & keys.isin(keys[own & hidden])
+    return found
+
+
+def _beside(estimates: pd.DataFrame, hidden: np.ndarray) -> np.ndarray:
+    """Return which estimates give a hidden share of the same analysis back, for the share's own group or all."""
+    where = ["study", "analysis", "outcome", "definition"]
+    secret = {
+        (*key, estimand, group)
+        for *key, estimand, group in estimates.loc[hidden, [*where, "estimand", "group"]].itertuples(index=False)
+    }
+    telling = np.zeros(len(estimates), dtype=bool)
+    for position, (*key, estimand, group) in enumerate(estimates[[*where, "estimand", "group"]].itertuples(index=False)):
+        share = _BESIDE.get((key[1], estimand))
+        telling[position] = share is not None and any((*key, share, g) in secret for g in (group, ""))
     return telling
 
 

@@ -182,7 +182,7 @@ def analyse(data: RuptureData) -> Part:
         found = [(a, b, cells.sum(axis=0), pair_agreement(cells, ci_level=data.ci_level)) for a, b, cells in pairs]
         table += [_line(level, a, b, sums, kappa, primary=a == names[0]) for a, b, sums, kappa in found]
         rows += [_row(data, level, a, b, kappa) for a, b, _, kappa in found if a == names[0]]
-        rows += _summary(data, level, [(a, b, kappa) for a, b, _, kappa in found])
+        rows += _summary(data, level, [kappa for *_, kappa in found])
         rows += _together(data, level, verdicts, detections)
     return Part(rows, {"rupture_agreement": typed_table(table, TABLES["rupture_agreement"])})
 
@@ -206,14 +206,14 @@ def _base(data: RuptureData, level: str, definition: str, *, primary: bool) -> E
 
 def _row(data: RuptureData, level: str, a: str, b: str, found: Kappa) -> Estimate:
     """Return the kappa of the primary criterion with another one, or why there is none."""
-    base = _base(data, level, f"{a} and {b}", primary=level == EPISODE)
+    base = _base(data, level, f"{a} and {b}", primary=False)
     if math.isnan(found.kappa):
         gone = not_testable(AGREEMENT, f"{level}: {found.note}", outcome=data.alliance)
         return replace(gone, definition=base.definition, group=level)
-    what = f"agreement {found.agreement:.3f}, PABAK {found.pabak:.2f}, prevalence index {found.prevalence_index:.2f}"
     return replace(
         base, estimate=found.kappa, std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, n=float(found.n),
-        n_clusters=float(found.n_people), note="; ".join(filter(None, [what, _unit(level), found.note])),
+        # Not the indices: beside kappa they give the cells back. The table of pairs has them.
+        n_clusters=float(found.n_people), note="; ".join(filter(None, [_unit(level), found.note])),
     )  # fmt: skip
 
 
@@ -221,16 +221,14 @@ def _unit(level: str) -> str:
     return "n is clients" if level == LEVELS[2] else "n is sessions"
 
 
-def _summary(data: RuptureData, level: str, pairs: Sequence[tuple[str, str, Kappa]]) -> Iterator[Estimate]:
-    """Yield the median kappa over the pairs, with the lowest and the highest told."""
-    defined = sorted((k.kappa, a, b) for a, b, k in pairs if not math.isnan(k.kappa))
+def _summary(data: RuptureData, level: str, pairs: Sequence[Kappa]) -> Iterator[Estimate]:
+    """Yield the median kappa over the pairs; single ones are in the table, which small counts are hidden from."""
+    defined = [found.kappa for found in pairs if not math.isnan(found.kappa)]
     if len(defined) < 2:
         return
-    (low, *of_low), (high, *of_high) = defined[0], defined[-1]
-    note = f"lowest {low:.2f} ({' and '.join(of_low)}), highest {high:.2f} ({' and '.join(of_high)})"
     yield replace(
-        _base(data, level, f"{len(defined)} pairs of criteria", primary=False), estimand="median_kappa",
-        estimate=float(np.median([k for k, *_ in defined])), method="median over pairs", note=note,
+        _base(data, level, f"{len(defined)} pairs of criteria", primary=level == EPISODE), estimand="median_kappa",
+        estimate=float(np.median(defined)), method="median over pairs",
     )  # fmt: skip
 
 

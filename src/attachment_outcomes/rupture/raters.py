@@ -120,7 +120,8 @@ def compare_raters(
     -------
     estimates : list of Estimate
         Analysis ``rupture_raters``, definition the criterion: kappa a level; the share of sessions, onsets or clients that
-        each rater, both, only the client or only the therapist mark (estimand ``share``, group the level and who); and
+        both, only the client or only the therapist mark (estimand ``share``, group the level and who) and that each rater marks
+        (``share_by_rater``, a sum of two of these); and
         ``therapist_minus_client``, the difference of the two raters' shares (a clustered form of McNemar's question). One
         not-testable row if no treatment is assessable by both.
     lines : list of dict
@@ -148,7 +149,7 @@ def compare_raters(
             replace(
                 shared, estimate=kappa.kappa, std_error=kappa.std_error, ci_low=kappa.ci_low, ci_high=kappa.ci_high, unit="kappa",
                 group=level, method=COHEN, direction="higher is better",
-                note=f"agreement {kappa.agreement:.3f}, PABAK {kappa.pabak:.2f}; {note}",
+                note=note,
             )
             if not math.isnan(kappa.kappa)
             else replace(not_testable(RATERS, f"{level}: {kappa.note}", outcome=outcome), definition=name, group=level)
@@ -174,16 +175,18 @@ def _unit(level: str) -> str:
 def _directions(base: Estimate, level: str, cells: Numbers) -> Iterator[Estimate]:
     """Yield the shares that each rater, both, or only one of them mark, and by how much the therapist's is above the client's."""
     n = cells.sum(axis=1)
-    columns = {who: cells[:, k] for k, who in enumerate(GROUPS[:3])}
-    columns |= {"client": cells[:, 0] + cells[:, 1], "therapist": cells[:, 0] + cells[:, 2]}
-    for who, column in columns.items():
+    columns = {("share", who): cells[:, k] for k, who in enumerate(GROUPS[:3])}
+    columns |= {
+        ("share_by_rater", "client"): cells[:, 0] + cells[:, 1], ("share_by_rater", "therapist"): cells[:, 0] + cells[:, 2],
+    }  # fmt: skip
+    for (estimand, who), column in columns.items():
         each = np.repeat(np.tile([True, False], len(cells)), np.column_stack([column, n - column]).astype(np.int64).ravel())
         found = proportion(each, clusters=np.repeat(np.arange(len(cells)), n.astype(np.int64)), ci_level=base.ci_level)
         yield replace(
-            base, estimand="share", group=f"{level}: {who}", estimate=found.estimate, std_error=found.std_error,
+            base, estimand=estimand, group=f"{level}: {who}", estimate=found.estimate, std_error=found.std_error,
             ci_low=found.ci_low, ci_high=found.ci_high, unit="proportion",
             method=found.method.replace("therapist clusters", "persons"),
-            note="; ".join(filter(None, [f"{column.sum():.0f} of {n.sum():.0f}", base.note, found.note])),
+            note="; ".join(filter(None, [base.note, found.note])),
         )  # fmt: skip
     if len(cells) < 2:
         return
