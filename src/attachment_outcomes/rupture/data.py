@@ -296,7 +296,8 @@ class RuptureData:
         rows = rows[rows["score"].notna() & rows["wave"].notna()]
         named = self.settings.get("baseline", "first")
         wave = rows["wave"].min() if isinstance(named, str) else named
-        before = rows[rows["wave"] == wave].drop_duplicates("person_id").set_index("person_id")["score"].astype("float64")
+        rows = rows[rows["wave"] == wave].drop_duplicates("person_id")
+        before: pd.Series = rows.set_index("person_id")["score"].astype("float64")
         people = self.tables["treatments"]["person_id"].drop_duplicates()
         there = int(people.isin(before.index).sum())
         self.count(f"rupture: {score} before treatment", len(people), there, f"no {score} at the baseline wave", unit="clients")

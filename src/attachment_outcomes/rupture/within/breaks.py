@@ -19,6 +19,7 @@ import pandas as pd
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.mixed.model import MixedFit
+from attachment_outcomes.rupture.effects.comparison import few
 from attachment_outcomes.rupture.series import Numbers
 from attachment_outcomes.rupture.within.lagged import coefficient, fit_slopes
 from attachment_outcomes.rupture.within.panel import Panel, pairs_of
@@ -117,7 +118,7 @@ def breaks_by_attachment(
     """
     rows = break_rows(panel, rating, z, weeks=weeks)
     n_breaks, n_clients = int(rows["broken"].sum()), rows.loc[rows["broken"] > 0, "person"].nunique()
-    sizes = f"{n_breaks} breaks of {weeks:g} weeks or more of {n_clients} clients, rated on both sides"
+    sizes = f"{few(n_breaks)} breaks of {weeks:g} weeks or more of {few(n_clients)} clients, rated on both sides"
     if n_breaks < FEWEST or n_clients < FEWEST:
         return [replace(not_testable(ANALYSIS, f"{sizes}; at least {FEWEST} of each", outcome=outcome), definition=LEVEL)]
     found: list[Estimate] = []

@@ -251,8 +251,13 @@ def lagged(panel: Panel, question: Question, lag: int, *, ci_level: float = CI_L
 
 
 def fit_slopes(formula: str, frame: pd.DataFrame, panel: Panel, slope: str, *, ci_level: float) -> tuple[MixedFit, bool]:
-    """Fit a mixed model, units in therapists where these are known, with random slopes by unit where the data allow them."""
-    groups = ("unit", "therapist") if panel.clustered_by == THERAPISTS else ("unit",)
+    """Fit a mixed model, units in therapists where these are known, with random slopes by unit where the data allow them.
+
+    Without therapists (column ``therapist`` is then the client) units are in clients where somebody has several: CR2 goes by the
+    highest level, and a client's treatments are not independent.
+    """
+    several = frame["therapist"].nunique() < frame["unit"].nunique()
+    groups = ("unit", "therapist") if panel.clustered_by == THERAPISTS or several else ("unit",)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # its text is the fit's note
         try:

@@ -9,6 +9,7 @@ import numpy as np
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
 from attachment_outcomes.rupture.criteria import Detection
+from attachment_outcomes.rupture.effects.comparison import few
 from attachment_outcomes.rupture.series import Flags
 from attachment_outcomes.rupture.within.lagged import (
     ASSOCIATION,
@@ -87,7 +88,9 @@ def repair_next_session(
     pairs = usable(panel, Question("", question.outcome, question.direction, question.target, question.target), 1, own=True)
     pairs = pairs.where(judged[pairs.now])
     at_rupture, at_repair = rupture[pairs.now], repair[pairs.now]
-    sizes = f"{int(at_rupture.sum())} sessions in rupture and {int(at_repair.sum())} of repair are followed by a rated one"
+    sizes = (
+        f"{few(int(at_rupture.sum()))} sessions in rupture and {few(int(at_repair.sum()))} of repair are followed by a rated one"
+    )
     if min(at_rupture.sum(), at_repair.sum()) < FEWEST_SESSIONS:
         return [silent_row(question.outcome, name, f"{sizes}; at least {FEWEST_SESSIONS} of each")]
     x = np.column_stack([at_rupture, at_repair, question.target[pairs.now]]).astype(float)

@@ -62,7 +62,7 @@ def read_attachment(data: RuptureData, panel: Panel) -> Numbers:
         raise StatisticsError("no scores of attachment anxiety and avoidance are named (rupture, key attachment)")
     z = attachment_of(panel, {d: data.baseline_scores(str(named[d])) for d in DIMENSIONS})
     if not np.isfinite(z).all(axis=1).any():
-        raise StatisticsError("no client has ratings of sessions and both attachment scores at a wave")
+        raise StatisticsError("no client has ratings of sessions and both attachment scores at the baseline wave")
     return z
 
 
