@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attachment_outcomes.errors import DataError
 from attachment_outcomes.rupture import read_series
 from attachment_outcomes.rupture.criteria import as_criteria
 from attachment_outcomes.rupture.effects.landmark import groups_at, landmark_contrasts, up_to
@@ -41,7 +42,9 @@ def test_groups_at_a_landmark_are_what_was_known_by_then():
     # broken: onset 3, sessions 4 to 6 without a return, so unrepaired at 6. both: onset 5, only session 6 followed: open.
     assert at_6 == {"calm": "none", "mended": "repaired", "late": "none", "broken": "unrepaired", "both": "censored"}
     assert found.gone == 2  # left and fell
-    assert found.note() == "landmark at session 6: 2 had left before, 1 in a rupture still open, 0 with too few ratings by then"
+    assert found.note() == (
+        "landmark at session 6: fewer than 5 had left before, fewer than 5 in a rupture still open, 0 with too few ratings by then"
+    )
     assert states_at(8)[0] == {
         "calm": "none",
         "mended": "repaired",
@@ -102,7 +105,7 @@ def test_two_groups_are_compared_where_the_third_is_too_small():
     (row,) = landmark_contrasts(found, ends, outcome="core10.total")
     assert (row.estimand, row.n) == ("repaired_minus_none", 24)
     assert row.estimate == pytest.approx(-1)
-    assert "unrepaired (3) too few to be compared" in row.note
+    assert "unrepaired (fewer than 5) too few to be compared" in row.note
 
 
 def test_states_after_each_session_by_hand():
@@ -153,6 +156,39 @@ def test_leaving_finds_the_planted_odds_and_says_what_cannot_be_told():
     assert "unrepaired 0 of 0" in by["leaving, unrepaired"].note
     alone = leaving_odds(person_sessions(np.random.default_rng(4)).assign(therapist_id=None))
     assert "clusters are clients" in alone[-1].note
+
+
+@pytest.mark.parametrize("clients", [lambda s: s.str[1:].astype("int64"), lambda s: s.astype("category")])
+@pytest.mark.parametrize("therapists", [lambda s: s.str[1:].astype("Int64"), lambda s: s.astype("category"), lambda s: s])
+def test_leaving_takes_clients_and_therapists_of_any_type(clients, therapists):
+    """Therapists of every twentieth client are unknown: each of these clients is a cluster of their own."""
+    rows = person_sessions(np.random.default_rng(4), odds=1.0)
+    unknown = rows["client"].str[1:].astype(int) % 20 == 3
+    rows["therapist_id"] = rows["therapist_id"].astype("str").where(~unknown)
+    expected = leaving_odds(rows)
+    found = leaving_odds(rows.assign(client=clients(rows["client"]), therapist_id=therapists(rows["therapist_id"])))
+    assert [(r.group, r.estimate, r.std_error) for r in found if r.unit] == [
+        (r.group, r.estimate, r.std_error) for r in expected if r.unit
+    ]
+    at_risk = rows[rows["state"] != "unrepaired"]
+    assert found[-1].n_clusters == at_risk["therapist_id"].nunique() + at_risk.loc[unknown, "client"].nunique() == 16 + 20
+
+
+@pytest.mark.parametrize("column", ["pre", "left", "session_number"])
+def test_leaving_tells_the_row_of_a_word_and_not_the_word(column):
+    rows = person_sessions(np.random.default_rng(4), 60).astype({column: object})
+    rows.loc[3, column] = "Mrs Smith"
+    with pytest.raises(DataError, match=f"leaving, column {column}: no number in row 4") as told:
+        leaving_odds(rows, adjust=["pre"])
+    assert "Smith" not in str(told.value)
+
+
+def test_few_who_left_from_a_state_are_not_told_as_a_number():
+    rows = person_sessions(np.random.default_rng(5), 60)
+    rows["state"], rows["left"] = "none", 0.0
+    rows.loc[:2, ["state", "left"]] = ["unrepaired", 1.0]
+    (row,) = leaving_odds(rows)
+    assert "unrepaired fewer than 5 of fewer than 5" in row.note
 
 
 def test_leaving_without_enough_who_left_is_not_testable():

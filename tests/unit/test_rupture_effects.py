@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from attachment_outcomes.errors import DataError
-from attachment_outcomes.rupture import repair_effect
-from attachment_outcomes.rupture.effects.contrasts import e_value_rows
+from attachment_outcomes.rupture import repair_effect, standardised_means
+from attachment_outcomes.rupture.effects.contrasts import e_value_rows, fitted
 
 
 def cohort(rng, n=90, *, effect=(0.0, 0.0), therapists=0):
@@ -163,9 +163,38 @@ def test_end_scores_that_are_alike_within_groups_have_no_e_value():
     ]
 
 
-def test_clients_without_an_end_score_are_counted_by_group():
+def test_clients_without_an_end_score_are_counted_in_all_and_not_by_group():
     data = cohort(np.random.default_rng(13))
     data.loc[data.index[data["group"] == "unrepaired"][:4], "post"] = np.nan
     data.loc[0, "post"] = np.nan
     note = repair_effect(data, outcome="core10.total")[0].note
-    assert "5 clients left out (no group or no scores); no end score: none 1, unrepaired 4" in note
+    assert "5 clients left out (no group or no scores); no end score: 5; " in note
+
+
+def test_a_group_of_one_to_four_is_not_told_as_a_number():
+    data = cohort(np.random.default_rng(14))
+    data = data[(data["group"] != "unrepaired") | (data.index < 9)]
+    (row,) = repair_effect(data, outcome="core10.total")
+    assert "none 30, repaired 30, unrepaired fewer than 5; at least 10" in row.note
+    data = data[data["group"] != "unrepaired"]
+    assert "unrepaired 0;" in repair_effect(data, outcome="core10.total")[0].note
+
+
+@pytest.mark.parametrize("ask", [repair_effect, standardised_means])
+@pytest.mark.parametrize("column", ["pre", "post", "n_sessions"])
+def test_a_word_among_scores_is_refused_by_its_row_and_never_told(ask, column):
+    data = cohort(np.random.default_rng(15)).astype({column: object})
+    data.loc[[2, 7], column] = "Mrs Smith"
+    with pytest.raises(DataError, match=f"rupture outcome, column {column}: no number in row 3, 8") as told:
+        ask(data, outcome="core10.total")
+    assert "Smith" not in str(told.value)
+    assert told.value.__cause__ is None
+
+
+def test_within_therapists_clients_of_unknown_ones_do_not_count():
+    data = cohort(np.random.default_rng(16), therapists=10)
+    known, _ = fitted(data.iloc[9:], adjust=["pre"], cluster="therapist_id", within=True)
+    data.loc[:8, "therapist_id"] = None
+    rows, found = fitted(data, adjust=["pre"], cluster="therapist_id", within=True)
+    assert (len(rows.rows), rows.n_clusters) == (len(known.rows), known.n_clusters) == (81, 10)
+    assert len(found.parts) == 10

@@ -21,6 +21,7 @@ from attachment_outcomes.rupture.summary import GROUPS
 MIN_GROUP = 10  # per group: with fewer, HC3 and the normality of a group's mean are not to be trusted
 MIN_THERAPISTS = 5  # with fewer, even CR2 rests on next to nothing
 HIGHER, LOWER = "higher is better", "lower is better"
+TOLD_FROM = 5  # clients; smaller counts of a group are not told in notes
 UNCLUSTERED = f"fewer than {MIN_THERAPISTS} therapists known: intervals not clustered"
 
 
@@ -57,9 +58,30 @@ class Comparison:
         return float(np.sqrt((residual**2).sum() / (len(scores) - len(self.sizes))))
 
 
+def few(n: int) -> str:
+    """Return a number of people for a note; 1 to 4 as "fewer than 5", since a note is not rounded or hidden later."""
+    return f"fewer than {TOLD_FROM}" if 0 < n < TOLD_FROM else str(n)
+
+
 def sizes_text(sizes: dict[str, int]) -> str:
-    """Return ``none 30, repaired 20, unrepaired 12``."""
-    return ", ".join(f"{group} {n}" for group, n in sizes.items())
+    """Return ``none 30, repaired 20, unrepaired fewer than 5``."""
+    return ", ".join(f"{group} {few(n)}" for group, n in sizes.items())
+
+
+def numbers(rows: pd.DataFrame, column: str, place: str) -> pd.Series:
+    """Return a column as numbers, missing ones as NaN.
+
+    Raises
+    ------
+    DataError
+        If a cell holds a word. The message names column and rows and never the word: it may be a person's name.
+    """
+    found = pd.to_numeric(rows[column].astype(object), errors="coerce").astype("float64")
+    wrong = np.flatnonzero(found.isna() & rows[column].notna())
+    if wrong.size:
+        shown = ", ".join(str(i + 1) for i in wrong[:5]) + (f" and {wrong.size - 5} more" if wrong.size > 5 else "")
+        raise DataError(problem(f"{place}, column {column}", f"no number in row {shown}.", hint="leave missing values empty."))
+    return found
 
 
 def compare(
@@ -78,7 +100,7 @@ def compare(
     Raises
     ------
     DataError
-        If a column is absent, or ``group`` holds an unknown word.
+        If a column is absent, ``group`` holds an unknown word, or a score or covariate holds a word.
     StatisticsError
         If a group has fewer than ``min_group`` clients; with ``drop_small``, if two have.
     """
@@ -90,18 +112,17 @@ def compare(
     if unknown:
         what = f"found {len(unknown)} unknown words; allowed: {', '.join(GROUPS)}."
         raise DataError(problem("rupture outcome, column group", what))
+    clients = clients.assign(**{c: numbers(clients, c, "rupture outcome") for c in needed[1:]})
     rows = clients[clients[needed].notna().all(axis=1)].reset_index(drop=True)
     left_out = _left_out(clients, rows, post)
     sizes = {g: int((rows["group"] == g).sum()) for g in GROUPS}
     small = [g for g, n in sizes.items() if n < min_group]
     if small and (not drop_small or len(small) > 1):
         raise StatisticsError(f"groups too small for a comparison ({sizes_text(sizes)}; at least {min_group} in each)")
-    dropped = f"{small[0]} ({sizes[small[0]]}) too few to be compared" if small else ""
+    dropped = f"{small[0]} ({few(sizes[small[0]])}) too few to be compared" if small else ""
     rows = rows[~rows["group"].isin(small)].reset_index(drop=True)
     sizes = {g: n for g, n in sizes.items() if g not in small}
-    for column in adjust:
-        rows[column] = rows[column].astype(float)
-    rows["_post"] = rows[post].astype(float)
+    rows["_post"] = rows[post]
     covariates = [c for c in dict.fromkeys(adjust) if np.ptp(rows[c]) > 0]
     codes = None if cluster is None else therapist_codes(rows, cluster)
     notes = [
@@ -126,10 +147,9 @@ def therapist_codes(rows: pd.DataFrame, cluster: str) -> npt.NDArray[np.int64] |
 
 
 def _left_out(clients: pd.DataFrame, rows: pd.DataFrame, post: str) -> str:
-    """Return how many were left out, and of which groups the end scores are missing: unequal losses may mislead."""
+    """Return how many were left out, and how many of them have a group but no end score."""
     left_out = len(clients) - len(rows)
     if not left_out:
         return ""
-    lost = clients.loc[clients[post].isna(), "group"].value_counts()
-    lost_text = ", ".join(f"{g} {lost[g]}" for g in GROUPS if g in lost)
-    return f"{left_out} clients left out (no group or no scores)" + (f"; no end score: {lost_text}" if lost_text else "")
+    lost = int((clients[post].isna() & clients["group"].notna()).sum())
+    return f"{left_out} clients left out (no group or no scores)" + (f"; no end score: {lost}" if lost else "")

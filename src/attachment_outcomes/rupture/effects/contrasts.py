@@ -87,7 +87,7 @@ def repair_effect(
     Raises
     ------
     DataError
-        If a column is absent, or ``group`` holds an unknown word.
+        If a column is absent, ``group`` holds an unknown word, or a score or covariate holds a word.
 
     Notes
     -----
@@ -117,7 +117,8 @@ def fitted(
 
     The last coefficients are those of the groups but the first. With ``within`` clients are compared with others of their own
     therapist only: all columns are taken less their mean at the therapist, which for CR2 is the same as a coefficient for each
-    therapist (Pustejovsky & Tipton 2018, theorem 2).
+    therapist (Pustejovsky & Tipton 2018, theorem 2). Clients whose therapist is unknown are left out then: they have nobody to
+    be compared with.
 
     Raises
     ------
@@ -126,6 +127,8 @@ def fitted(
     DataError
         If a column is absent, or ``group`` holds an unknown word.
     """
+    if within and cluster is not None and cluster in clients:
+        clients = clients[clients[cluster].notna()]
     rows = compare(clients, post=post, adjust=adjust, cluster=cluster, min_group=min_group, drop_small=drop_small)
     columns = [rows.rows[c].to_numpy(dtype=float) for c in rows.covariates]
     columns += [(rows.rows["group"] == g).to_numpy(dtype=float) for g in rows.groups[1:]]

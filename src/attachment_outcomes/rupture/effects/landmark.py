@@ -23,7 +23,7 @@ import pandas as pd
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
 from attachment_outcomes.rupture.criteria import Criterion, detect
-from attachment_outcomes.rupture.effects.comparison import MIN_GROUP
+from attachment_outcomes.rupture.effects.comparison import MIN_GROUP, few
 from attachment_outcomes.rupture.effects.contrasts import PAIRS, contrast_rows, fitted
 from attachment_outcomes.rupture.series import Flags, Series
 from attachment_outcomes.rupture.summary import CENSORED_ONLY, client_summary, not_assessable
@@ -48,8 +48,8 @@ class Landmark:
         unknown = int((self.clients["state"] == "").sum())
         still_open = int((self.clients["state"] == CENSORED_ONLY).sum())
         return (
-            f"landmark at session {self.session}: {self.gone} had left before, {still_open} in a rupture still open, "
-            f"{unknown} with too few ratings by then"
+            f"landmark at session {self.session}: {few(self.gone)} had left before, {few(still_open)} in a rupture still open, "
+            f"{few(unknown)} with too few ratings by then"
         )
 
 

@@ -18,6 +18,7 @@ import pandas as pd
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
 from attachment_outcomes.inference.regression import FEW_CLUSTERS, logistic_contrasts
+from attachment_outcomes.rupture.effects.comparison import few, numbers
 from attachment_outcomes.rupture.effects.landmark import TIMING
 from attachment_outcomes.rupture.effects.states import STATES
 from attachment_outcomes.rupture.summary import not_assessable
@@ -63,17 +64,24 @@ def leaving_odds(
         unrepaired``; above 1: more leave. ``std_error`` is on the log scale. Intervals are clustered by therapist where at least
         10 are known, else by client. One not-testable row for a state from which fewer than 5 left or stayed.
 
+    Raises
+    ------
+    DataError
+        If a session number, ``left`` or a covariate holds a word.
+
     References
     ----------
     Singer, J. D., & Willett, J. B. (1993). J. Educational Statistics, 18, 155-195. Suissa, S. (2008). American J. Epidemiology,
     167, 492-499.
     """
-    rows = sessions[sessions[list(adjust)].notna().all(axis=1)].reset_index(drop=True)
+    checked = {c: numbers(sessions, c, "leaving") for c in dict.fromkeys(["session_number", "left", *adjust])}
+    rows = sessions.assign(**checked)
+    rows = rows[rows[list(adjust)].notna().all(axis=1)].reset_index(drop=True)
     made: list[Estimate] = []
     kept = [STATES[0]]
     size = {name: int((rows["state"] == name).sum()) for name in STATES}
     left = {name: int(rows.loc[rows["state"] == name, "left"].sum()) for name in STATES}
-    told = ", ".join(f"{name} {left[name]} of {size[name]}" for name in STATES)
+    told = ", ".join(f"{name} {few(left[name])} of {few(size[name])}" for name in STATES)
 
     def refuse(group: str, reason: str) -> Estimate:
         row = not_assessable(definition, outcome=outcome, reason=reason, analysis=TIMING)
@@ -100,7 +108,9 @@ def leaving_odds(
         rows[COLUMNS[name]] = (rows["state"] == name).astype(float)
         terms.append(COLUMNS[name])
     named = rows["therapist_id"].nunique() >= FEW_CLUSTERS
-    rows["unit"] = pd.factorize(rows["therapist_id"].fillna("alone: " + rows["client"]) if named else rows["client"])[0]
+    client, therapist = (pd.factorize(rows[c])[0] for c in ("client", "therapist_id"))
+    # A client whose therapist is unknown is a cluster of their own; numbers, so that names of any type will do.
+    rows["unit"] = np.where(therapist >= 0, therapist, therapist.max() + 1 + client) if named else client
     wanted = {name: COLUMNS[name] for name in kept[1:]}
     if {"after repair", "unrepaired"} <= set(kept):
         wanted["after repair against unrepaired"] = f"{COLUMNS['after repair']} - {COLUMNS['unrepaired']}"

@@ -9,6 +9,7 @@ interaction         the difference between groups is allowed to depend on the sc
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,10 @@ def standardised_means(
     Returns
     -------
     list of Estimate
-        Analysis ``rupture_outcome``, score points: ``standardised_mean`` for each group, and ``standardised_repaired_minus_none``,
-        ``standardised_unrepaired_minus_none``, ``standardised_repaired_minus_unrepaired`` in the outcome's own direction. One
-        not-testable row if a group is too small or the model is not identified.
+        Analysis ``rupture_outcome``, score points: ``standardised_mean`` for each group (no p value: whether a mean score is 0 is
+        nobody's question), and ``standardised_repaired_minus_none``, ``standardised_unrepaired_minus_none``,
+        ``standardised_repaired_minus_unrepaired`` in the outcome's own direction. One not-testable row if a group is too small or
+        the model is not identified.
 
     Raises
     ------
@@ -95,6 +97,8 @@ def standardised_means(
     made = []
     for (estimand, group), design in wanted.items():
         c = contrast(found, design.mean(axis=0), ci_level=ci_level, means=design @ found.coefficients)
+        if estimand == STANDARDISED:
+            c = replace(c, p_value=float("nan"))
         made.append(contrast_row(rows, found, estimand, c, group=group, **shared))
     return made
 

@@ -106,5 +106,5 @@ def _otherwise(
     return contrast_rows(
         compared, model, higher_is_better=data.higher_is_better, ci_level=data.ci_level, names=PAIRS, analysis=OUTCOME,
         outcome=data.outcome, definition=criterion, group=group, primary=False,
-        more="clients compared with others of their own therapist" if within else "",
+        more="clients compared with others of their own therapist; those whose therapist is unknown left out" if within else "",
     )  # fmt: skip
