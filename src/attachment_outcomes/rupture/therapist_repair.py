@@ -217,6 +217,9 @@ def repair_by_therapist(
         raise StatisticsError(
             f"{n_therapists} therapists have a client with a rupture whose end was seen; at least {MIN_THERAPISTS} are needed"
         )
+    if ruptures["repaired"].nunique() < 2:
+        ended = "was repaired" if ruptures["repaired"].all() else "stayed unrepaired"
+        raise StatisticsError(f"each of the {len(ruptures)} ruptures whose end was seen {ended}: there is nothing to differ in")
     found = proportion(ruptures["repaired"], clusters=ruptures[THERAPIST], ci_level=ci_level)
     said = f"{len(ruptures)} ruptures of {ruptures[CLIENT].nunique()} clients"
     shared: dict[str, Any] = {

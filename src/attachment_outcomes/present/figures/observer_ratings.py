@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import records
 from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, SKY, VERMILION, look, new_figure
-from attachment_outcomes.present.words import first_upper, level_text, number, percent, sentence, with_interval, wrapped
+from attachment_outcomes.present.words import count, first_upper, level_text, number, percent, sentence, with_interval, wrapped
 
 NEEDS = ("estimates", "observer_codes")
 ANALYSIS = "observer_ratings"
@@ -41,8 +41,8 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     parts = {
         name: rows for name, rows in (("coders", _coders(own)), ("course", _course(own)), ("others", _others(own))) if len(rows)
     }
-    codes = tables["observer_codes"]
-    codes = codes[codes["share"].notna()]
+    whole = tables["observer_codes"]
+    codes = whole[whole["share"].notna()]
     need(pd.DataFrame({"part": [*parts]}), "estimates", "nothing that observers coded could be shown")
     heights = {"coders": 0.9 + 0.3 * parts["coders"]["row"].nunique() if "coders" in parts else 0, "course": 2.2, "others": 1.9}
     kept = [heights[name] for name in parts]
@@ -55,7 +55,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
             {"coders": _draw_coders, "course": _draw_course, "others": _draw_others}[name](ax, rows)
         if len(codes):
             _draw_codes(sides[1].subplots(), codes)
-    caption = _caption(parts, codes, settings)
+    caption = _caption(parts, codes, settings, hidden=len(whole) - len(codes))
     return Drawing(figure, _data(parts, codes), caption, "What observers coded, in panels. " + caption)
 
 
@@ -171,7 +171,7 @@ def _data(parts: dict[str, pd.DataFrame], codes: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def _caption(parts: dict[str, pd.DataFrame], codes: pd.DataFrame, settings: dict[str, Any]) -> str:
+def _caption(parts: dict[str, pd.DataFrame], codes: pd.DataFrame, settings: dict[str, Any], *, hidden: int) -> str:
     told = []
     if "coders" in parts:
         rated = parts["coders"][parts["coders"]["what"] != AGREEMENT["count a session"][1]]
@@ -191,7 +191,10 @@ def _caption(parts: dict[str, pd.DataFrame], codes: pd.DataFrame, settings: dict
         told.append(f"Share of sessions in which one of two sees a rupture: {'; '.join(each)}")
     if len(codes):
         most = codes.sort_values("share", ascending=False).iloc[0]
-        told.append(f"The code seen in most sessions is {most['code']} ({percent(float(most['share']))} of {most['n_sessions']})")
+        sessions = count(float(most["n_sessions"]))
+        told.append(f"The code seen in most sessions is {most['code']} ({percent(float(most['share']))} of {sessions} sessions)")
+    if hidden:
+        told.append(f"Not drawn, since a count may not be shown: {hidden} of {hidden + len(codes)} codes")
     return sentence(*told, f"Intervals are of {level_text(settings)} and allow for clients with several sessions")
 
 

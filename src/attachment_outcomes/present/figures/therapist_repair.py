@@ -56,6 +56,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         _beyond(rows, "the adjusted limits" if variance > 0 else "the limits", None if phi is None else float(phi["estimate"])),
         f"The {len(rows)} therapists shown have {count(float(rows['n_ruptures'].min()))} ruptures or more whose end was seen; all "
         "therapists count in the model",
+        f"Not drawn, since a count may not be shown: {len(whole) - len(seen)} of {len(whole)}" if len(seen) < len(whole) else "",
         f"Bars are comparison intervals of {level_text(settings)} (conditional)" if rows["ci_low"].notna().any() else "",
         "Nobody is named and nobody ranked: neighbours do not differ, and clients are not drawn by lot",
     )
