@@ -83,7 +83,9 @@ COUNTS: dict[str, dict[str, Any]] = {
         "within": ["outcome", "dimension", "across"],
         "derived": ["mean_change", "std_error"],
     },
-    "therapist_repair": {"counts": ["n_clients", "n_ruptures", "n_repaired"], "derived": [*REPAIR_SHARES, *FUNNEL_LIMITS]},
+    # Ruptures are events of clients of a therapist whom nothing names: it is few clients that are hidden. Hidden by few ruptures,
+    # the therapists left would be those of whom all were repaired.
+    "therapist_repair": {"counts": ["n_clients"], "derived": ["n_ruptures", "n_repaired", *REPAIR_SHARES, *FUNNEL_LIMITS]},
     "repair_specifications": {
         "counts": ["n", "n_none", "n_repaired", "n_unrepaired"],
         "derived": ["estimate", "std_error", "ci_low", "ci_high", "p_value", "expected"],

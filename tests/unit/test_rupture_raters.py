@@ -166,6 +166,17 @@ def study(**settings):
     return RuptureData({"sessions": sessions, "scores": scores, "treatments": treatments}, block, presets, {})
 
 
+def test_a_therapists_scale_that_changes_form_is_counted_as_that():
+    data = study(therapist_alliance="alliance_therapist")
+    sessions = data.tables["sessions"]
+    one = sessions["person_id"] == sessions["person_id"].iloc[0]
+    sessions.loc[one & (sessions["session_number"] > sessions["session_number"].min() + 4), "alliance_therapist"] *= 12
+    analyse(data)
+    flow = data.flow.frame().set_index("step")
+    assert (flow["n_in"] - flow["n_out"])["rupture: one form of the therapist's scale"] == 1
+    assert (flow["n_in"] - flow["n_out"])["rupture: sessions rated by the therapist"] == 0
+
+
 def test_a_study_compares_ratings_and_reports():
     part = analyse(study(therapist_alliance="alliance_therapist"))
     assert list(part.tables["rupture_raters"].columns) == list(TABLES["rupture_raters"])

@@ -94,7 +94,10 @@ def _therapists_series(data: RuptureData) -> Series:
     known = rating_of(data.settings, data.instruments, name=name)
     scale = None if known.low is None or known.high is None else (known.low, known.high)
     found = read_series(ratings, score="rating", scale=scale)
-    data.count("rupture: sessions rated by the therapist", len(ratings), len(found.values), "no rating", unit="sessions")
+    n, rated = len(found.lengths), len(ratings) - found.n_missing
+    data.count("rupture: sessions rated by the therapist", len(ratings), rated, "no rating", unit="sessions")
+    reason = "the scale changes form midway"
+    data.count("rupture: one form of the therapist's scale", n, n - found.n_changed, reason, unit="treatments")
     if not len(found.values):
         raise StatisticsError(f"no session has a rating by the therapist ({name})")
     return found
