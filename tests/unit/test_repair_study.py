@@ -101,7 +101,9 @@ def test_the_timing_step_sets_landmarks_beside_whole_treatments_and_follows_who_
     assert ("landmark session 4", "unrepaired_minus_none") not in found
     assert "40 in a rupture still open" in found["landmark session 4", "repaired_minus_none"].note
     counts = part.tables["rupture_states"]
-    assert counts.groupby("session_number")["n"].sum().to_dict() == {4: 120, 5: 120, 6: 90, 7: 90, 8: 90, 9: 90}
+    # Four sessions together: 4; 5 with all, 6 to 8 without those who left; 9.
+    assert counts.groupby("session_number")["n"].sum().to_dict() == {1: 120, 5: 120 + 3 * 90, 9: 90}
+    assert (counts["n_clients"] <= counts["n"]).all()
     assert counts.groupby("session_number")["n_left"].sum()[5] == 15  # every second of the thirty dropped out
     typed_table(counts, timing.TABLES["rupture_states"])
     flow = data.flow.frame().set_index("step")

@@ -85,7 +85,7 @@ def test_depth_time_and_repairs_by_hand():
     assert rows["time_in_rupture"].estimate == pytest.approx(9 / 23)
     repaired = rows["share_repaired"]
     assert (repaired.estimate, repaired.n, repaired.n_clusters) == (pytest.approx(2 / 3), 3, 3)
-    assert repaired.note.startswith("n is ruptures, not clients; 1 more have an end that nobody saw")
+    assert repaired.note.startswith("n is ruptures, not clients; those whose end nobody saw are left out")
 
 
 def test_prevalence_of_nobody_is_refused():

@@ -13,6 +13,7 @@ from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import records
 from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, SKY, VERMILION, look, new_figure
 from attachment_outcomes.present.words import level_text, score_direction, score_title, sentence, with_interval
+from attachment_outcomes.rupture.effects.timing import BAND
 
 NEEDS = ("estimates", "rupture_states")
 CONTRASTS = {
@@ -47,7 +48,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     outcome = str(contrasts["outcome"].iloc[0])
     leaving = own[(own["estimand"] == "leaving_odds_ratio") & (own["definition"] == definition)]
     whole = tables["rupture_states"]
-    # Without all of its states a session has no shares.
+    # Without all of its states a band of sessions has no shares.
     states = whole[~whole["session_number"].isin(whole.loc[whole["n"].isna(), "session_number"]).to_numpy(dtype=bool)]
     blank = whole["session_number"].nunique() - states["session_number"].nunique()
     below = [name for name, there in (("states", len(states)), ("leaving", len(leaving))) if there]
@@ -84,7 +85,9 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         "Contrasts of whole treatments take groups as known from the start, and so count the time that clients had to stay as the "
         "group's; those from a landmark on compare who is still in treatment, by what was known then",
         f"Odds ratios of leaving early after a session: {'; '.join(odds)}" if odds else "",
-        f"Left blank, since a count may not be shown: {blank} of {whole['session_number'].nunique()} sessions" if blank else "",
+        f"Left blank, since a count may not be shown: {blank} of {whole['session_number'].nunique()} bands of sessions"
+        if blank
+        else "",
         "Associations, not effects",
     )
     data = pd.concat([contrasts, leaving], ignore_index=True)
@@ -126,15 +129,16 @@ def _label(group: str) -> str:
 
 
 def _states(ax: Axes, states: pd.DataFrame) -> None:
-    """Draw the share of those followed in each state, session by session; sessions with a suppressed count are left blank."""
+    """Draw the share of sessions in each state, band by band; bands with a suppressed count are left blank."""
     table = states.pivot_table(index="session_number", columns="state", values="n", aggfunc="sum").reindex(columns=list(STATES))
     share = table.fillna(0).div(table.fillna(0).sum(axis=1), axis=0)
-    bottom = np.zeros(len(share))
+    bottom, wide = np.zeros(len(share)), float(BAND)
+    middle = share.index + (wide - 1) / 2
     for name, (colour, hatch) in STATES.items():
         height = share[name].to_numpy(dtype=float)
-        ax.bar(share.index, height, 1.0, bottom=bottom, color=colour, hatch=hatch, edgecolor="white", linewidth=0.3, label=name)
+        ax.bar(middle, height, wide, bottom=bottom, color=colour, hatch=hatch, edgecolor="white", linewidth=0.3, label=name)
         bottom += height
-    ax.set(xlim=(share.index.min() - 0.5, share.index.max() + 0.5), ylim=(0, 1), xlabel="Session", ylabel="Clients followed (%)")
+    ax.set(xlim=(middle.min() - wide / 2, middle.max() + wide / 2), ylim=(0, 1), xlabel="Session", ylabel="Sessions followed (%)")
     ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_title("State, known after the session", pad=34)

@@ -29,8 +29,10 @@ WHOLE, WITH_SESSIONS = "whole treatment", "whole treatment, adjusted for session
 ENDING = "ending early"
 DROPPED, NOT_AT_RISK = "dropped out", ("completed", "referred on", "ongoing")
 TABLES = {
-    "rupture_states": {"session_number": "int64", "state": "str", "n": "int64", "n_left": "Int64"},
+    # A row a band of sessions (from session_number on) and state: clients' sessions, clients, and who left after one of them.
+    "rupture_states": {"session_number": "int64", "state": "str", "n": "int64", "n_clients": "int64", "n_left": "Int64"},
 }
+BAND = 4  # sessions counted together, so that few counts are too small to be shown
 
 
 def analyse(data: RuptureData) -> Part:
@@ -100,7 +102,7 @@ def end_sessions(data: RuptureData) -> pd.Series | None:
 
 
 def _leaving(data: RuptureData, found: Detection, baseline: pd.Series | None) -> tuple[list[Estimate], pd.DataFrame]:
-    """Return leaving early by state, given the score before if there is one, and how many were in which state by session."""
+    """Return leaving early by state, given the score before if there is one, and how many were in which state when."""
     series = data.series_of(found.criterion)
     states = running_states(series, found.criterion)
     name = found.criterion.name
@@ -117,8 +119,9 @@ def _leaving(data: RuptureData, found: Detection, baseline: pd.Series | None) ->
     # After the last session of a treatment that was completed nobody can leave early any more.
     at_risk = known & ~(rows["last"] & (rows["end_reason"] != DROPPED))
     rows = rows.assign(left=(rows["last"] & (rows["end_reason"] == DROPPED)).astype(float))
-    counts = rows.groupby(["session_number", "state"], as_index=False).agg(n=("state", "size"))
-    gone = rows[at_risk].groupby(["session_number", "state"])["left"].sum()
+    banded = rows.assign(session_number=(rows["session_number"] - 1) // BAND * BAND + 1)
+    counts = banded.groupby(["session_number", "state"], as_index=False).agg(n=("state", "size"), n_clients=("client", "nunique"))
+    gone = banded[at_risk].groupby(["session_number", "state"])["left"].sum()
     counts["n_left"] = pd.array(
         gone.reindex(pd.MultiIndex.from_frame(counts[["session_number", "state"]])).to_numpy(), dtype="Float64"
     ).astype("Int64")
