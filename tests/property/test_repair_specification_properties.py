@@ -131,6 +131,13 @@ def test_exact_limits_enclose_the_target_and_widen_with_what_is_between_units(
     assert (exact_tail(out, np.full(len(out), n), target=p0) <= 1 - level + 1e-9).all()
 
 
+def test_limits_do_not_jump_where_next_to_nothing_lies_between_units() -> None:
+    plain = np.array(exact_limits([24, 400], target=0.5, level=0.95))
+    for share in (2e-16, 1e-9, 1e-8, 2e-8, 1e-6):
+        near = np.array(exact_limits([24, 400], target=0.5, level=0.95, between=share * 0.25))
+        np.testing.assert_allclose(near, plain, atol=2e-3)
+
+
 @given(st.integers(2, 50), st.floats(0.1, 0.9))
 def test_exact_overdispersion_is_1_on_average_over_what_chance_brings(n: int, p0: float) -> None:
     from scipy.stats import binom

@@ -13,6 +13,7 @@ from attachment_outcomes.errors import StatisticsError
 
 LEVELS = {"95": 0.95, "998": 0.998}  # the two limits that funnel plots carry by custom (Spiegelhalter 2005)
 WINSORISED = 0.10  # share of the z scores pulled in at each end before phi is taken (Spiegelhalter 2005)
+LITTLE = 1e-8  # variance between units, as a share of that of a single event
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,8 @@ def _counts(sizes: npt.NDArray[np.float64], target: float, between: float) -> An
         raise StatisticsError("funnel: the numbers of cases must be whole and above 0")
     if not 0 <= between < target * (1 - target):
         raise StatisticsError(f"funnel: variance between units {between} is negative or too large for proportions")
-    if between == 0:
+    # So little between units changes nothing, and leaves the beta-binomial's gamma functions without digits.
+    if between < LITTLE * target * (1 - target):
         return binom(sizes, target)
     weight = target * (1 - target) / between - 1
     return betabinom(sizes, target * weight, (1 - target) * weight)
