@@ -71,7 +71,7 @@ COUNTS: dict[str, dict[str, Any]] = {
         "sums": {"shape": LINEAR_SUM},
     },
     "observer_codes": {"counts": ["n_sessions", "n_seen"], "derived": ["share", "mean_significance", "agreement", "kappa"]},
-    "rupture_states": {"counts": ["n_clients", "n_left"], "within": ["session_number"], "derived": ["n"]},
+    "rupture_states": {"counts": ["n_clients"], "within": ["session_number"], "derived": ["n"]},
     "repair_literature": {"counts": ["n"], "derived": ["r", "ci_low", "ci_high"]},
     "alliance_within_bins": {
         "counts": ["n_pairs", "n_clients"],

@@ -29,8 +29,8 @@ WHOLE, WITH_SESSIONS = "whole treatment", "whole treatment, adjusted for session
 ENDING = "ending early"
 DROPPED, NOT_AT_RISK = "dropped out", ("completed", "referred on", "ongoing")
 TABLES = {
-    # A row a band of sessions (from session_number on) and state: clients' sessions, clients, and who left after one of them.
-    "rupture_states": {"session_number": "int64", "state": "str", "n": "int64", "n_clients": "int64", "n_left": "Int64"},
+    # A row a band of sessions (from session_number on) and state: clients' sessions, and clients.
+    "rupture_states": {"session_number": "int64", "state": "str", "n": "int64", "n_clients": "int64"},
 }
 BAND = 4  # sessions counted together, so that few counts are too small to be shown
 
@@ -121,10 +121,6 @@ def _leaving(data: RuptureData, found: Detection, baseline: pd.Series | None) ->
     rows = rows.assign(left=(rows["last"] & (rows["end_reason"] == DROPPED)).astype(float))
     banded = rows.assign(session_number=(rows["session_number"] - 1) // BAND * BAND + 1)
     counts = banded.groupby(["session_number", "state"], as_index=False).agg(n=("state", "size"), n_clients=("client", "nunique"))
-    gone = banded[at_risk].groupby(["session_number", "state"])["left"].sum()
-    counts["n_left"] = pd.array(
-        gone.reindex(pd.MultiIndex.from_frame(counts[["session_number", "state"]])).to_numpy(), dtype="Float64"
-    ).astype("Int64")
     if not rows.loc[at_risk, "left"].any():
         reason = "no treatment is known to have ended early while the criterion could be applied (treatments, column end_reason)"
         row = not_assessable(name, outcome=ENDING, reason=reason, analysis=TIMING)
