@@ -161,7 +161,7 @@ def test_schramm_says_everywhere_that_no_alliance_was_rated(real):
     estimates = read_estimates(str(real / "schramm2017" / "estimates.csv"))
     rows = estimates[estimates["analysis"].str.startswith(("rupture_", "repair_"))]
     assert len(rows) > 100
-    assert rows["note"].str.startswith("no rating of the alliance: the number of depressive symptoms").all()
+    assert rows["note"].str.startswith("no rating of the alliance; in its place: the number of depressive symptoms").all()
     outcome = rows.loc[rows["analysis"] == "rupture_outcome", "note"]
     assert len(outcome)
     assert outcome.str.contains("no outcome score is named").all()
