@@ -1,21 +1,29 @@
-"""Compare the attachment of parents and children, and pool published samples."""
+"""Compare the attachment of parents and children, over two and three generations."""
 
-from attachment_outcomes.files import write_table
+from attachment_outcomes.files import read_table, write_table
 from attachment_outcomes.inference.estimate import estimates_frame
 from attachment_outcomes.job import Job, run
-from attachment_outcomes.study.contracts import read
-from attachment_outcomes.transmission.stage import analyse_transmission
+from attachment_outcomes.study.contracts import TABLES, read
+from attachment_outcomes.transmission.data import READS
+from attachment_outcomes.transmission.stage import TRANSMISSION, run_step
 
 
 def main(job: Job) -> None:
-    tables = {name: read(getattr(job.input, name), name) for name in ("relations", "classifications", "scores", "samples")}
-    found = analyse_transmission(tables, settings=job.params.settings, ci_level=job.params.ci_level, rng=job.rng)
-    write_table(found.concordance, job.output.concordance)
-    write_table(found.residuals, job.output.residuals)
-    write_table(found.samples, job.output.samples)
-    write_table(found.pairs, job.output.pairs)
-    write_table(estimates_frame(found.estimates, study=job.study), job.output.estimates)
-    write_table(found.flow.frame(), job.output.flow)
+    paths = {name: getattr(job.input, name) for name in READS}
+    result = run_step(
+        TRANSMISSION,
+        {name: read(path, name) if name in TABLES else read_table(path) for name, path in paths.items()},
+        settings=job.params.settings,
+        instruments=job.params.instruments,
+        published=job.params.published,
+        ci_level=job.params.ci_level,
+        replicates=job.params.bootstrap,
+        seed=job.seed,
+    )
+    for name, table in result.tables.items():
+        write_table(table, getattr(job.output, name))
+    write_table(estimates_frame(result.estimates, study=job.study), job.output.estimates)
+    write_table(result.flow.frame(), job.output.flow)
 
 
 if __name__ == "__main__":

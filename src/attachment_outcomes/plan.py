@@ -95,9 +95,9 @@ class Plan:
                 raise ConfigError(problem(place, f"no criterion {name!r}; allowed: {', '.join(known)}.{did_you_mean(name, known)}"))
         return {name: known[name] for name in block["criteria"]}
 
-    def published(self, study: str) -> list[dict[str, Any]]:
-        """Return the published results that a study's own are set beside."""
-        block = self.studies[study].get("rupture")
+    def published(self, study: str, about: str = "rupture") -> list[dict[str, Any]]:
+        """Return the published results that a study's own are set beside: of ``rupture`` or ``transmission``."""
+        block = self.studies[study].get(about)
         return [] if block is None else list(load_published(block["published"])["results"])
 
     def coding(self, study: str) -> dict[str, Any] | None:

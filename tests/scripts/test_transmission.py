@@ -8,12 +8,17 @@ import pandas as pd
 import pytest
 
 from attachment_outcomes.config import validated
+from attachment_outcomes.files import write_table
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, read_estimates
 from attachment_outcomes.job import plain_job
+from attachment_outcomes.measures.codes import WAYS
+from attachment_outcomes.measures.styles import no_styles
 from attachment_outcomes.study.contracts import TABLES, empty, typed, write
+from attachment_outcomes.transmission.data import READS
+from attachment_outcomes.transmission.stage import SAMPLES, TRANSMISSION
 
-OUTPUTS = ("concordance", "residuals", "samples", "pairs", "estimates", "flow")
 STUDY = {"name": "x", "title": "A study", "source": {"citation": "c", "licence": "l"}, "folder": "x"}
+STEPS = {"transmission": TRANSMISSION, "samples": SAMPLES}
 
 
 def settings(block):
@@ -23,36 +28,35 @@ def settings(block):
 
 @pytest.fixture
 def step(root, tmp_path):
-    main = runpy.run_path(str(root / "scripts" / "transmission.py"), init_globals={"snakemake": None})["main"]
+    mains = {name: runpy.run_path(str(root / "scripts" / f"{name}.py"), init_globals={"snakemake": None})["main"] for name in STEPS}
 
-    def run(tables, block):
+    def run(name, tables, block):
         inputs = {}
-        for name in ("relations", "classifications", "scores", "samples"):
-            inputs[name] = str(tmp_path / f"{name}.parquet")
-            write(tables.get(name, empty(name)), name, inputs[name])
-        outputs = {name: str(tmp_path / "out" / f"{name}.parquet") for name in OUTPUTS}
-        main(
-            plain_job(
-                input=inputs,
-                output=outputs,
-                params={"settings": block, "ci_level": 0.95, "seed": 1},
-                study="x",
-                rule="transmission",
-            )
-        )
+        for table in READS:
+            inputs[table] = str(tmp_path / f"{table}.parquet")
+            if table in TABLES:
+                write(tables.get(table, empty(table)), table, inputs[table])
+            else:
+                write_table(tables.get(table, no_styles()), inputs[table])
+        names = [*(t for analysis in STEPS[name] for t in analysis.tables), "estimates", "flow"]
+        outputs = {out: str(tmp_path / name / f"{out}.parquet") for out in names}
+        params = {"settings": block, "instruments": {}, "published": [], "ci_level": 0.95, "bootstrap": 200, "seed": 1}
+        mains[name](plain_job(input=inputs, output=outputs, params=params, study="x", rule=name))
         return {**{n: pd.read_parquet(p) for n, p in outputs.items()}, "estimates": read_estimates(outputs["estimates"])}
 
     return run
 
 
-def test_without_settings_everything_is_not_testable(step):
-    out = step({}, None)
-    assert set(out["estimates"]["analysis"]) == {"concordance", "transmission_correlation", "pooled_samples"}
+@pytest.mark.parametrize("name", STEPS)
+def test_without_settings_everything_is_not_testable(step, name):
+    out = step(name, {}, None)
+    assert set(out["estimates"]["analysis"]) == {n for analysis in STEPS[name] for n in analysis.names}
     assert set(out["estimates"]["estimand"]) == {NOT_TESTABLE}
-    assert list(out["concordance"].columns) == ["system", "way", "parent_class", "child_class", "n"]
-    assert list(out["residuals"].columns)[-2:] == ["expected", "residual"]
-    assert out["samples"].columns[0] == "sample_id"
-    assert all(out[name].empty for name in ("concordance", "residuals", "samples", "pairs", "flow"))
+    for analysis in STEPS[name]:
+        for table, columns in analysis.tables.items():
+            assert list(out[table].columns) == list(columns)
+            assert out[table].empty
+    assert out["flow"].empty
 
 
 def test_a_whole_study(step):
@@ -78,24 +82,27 @@ def test_a_whole_study(step):
             "samples": {"systems": {"two": ["IS", "S"], "other": ["A", "B"]}, "meaning": "transmission", "pool": "two"},
         }
     )
-    out = step(tables, block)
+    out = step("transmission", tables, block)
     estimates = out["estimates"]
     assert set(estimates["study"]) == {"x"}
     main = estimates[(estimates["analysis"] == "concordance") & estimates["primary"]].set_index("estimand")["estimate"]
     assert main["agreement"] == pytest.approx(8 / 12)
-    assert (estimates["analysis"] == "pooled_samples").sum() == 12
     assert estimates.loc[estimates["analysis"] == "transmission_correlation", "n"].tolist() == [12]
-    assert estimates.loc[estimates["estimand"] == NOT_TESTABLE, "outcome"].tolist() == ["other"]
-    assert out["concordance"].groupby("way")["n"].sum().tolist() == [12] * 4
-    assert len(out["pairs"]) == 12
-    assert len(out["samples"]) == 3
+    assert out["concordance"].groupby("way")["n"].sum().tolist() == [12] * len(block["ways"])
+    assert len(out["transmission_pairs"]) == 12
     assert (out["flow"]["n_out"] <= out["flow"]["n_in"]).all()
     told = estimates[estimates["estimand"] != NOT_TESTABLE]
     assert (told["unit"] != "").all()
     assert (told["method"] != "").all()
     assert told["n"].notna().all()
 
+    pooled = step("samples", tables, block)
+    estimates = pooled["estimates"]
+    assert (estimates["analysis"] == "pooled_samples").sum() == 12
+    assert estimates.loc[estimates["estimand"] == NOT_TESTABLE, "outcome"].tolist() == ["other"]
+    assert len(pooled["sample_statistics"]) == 3
+
 
 def test_the_settings_defaults_are_those_of_the_schema():
-    assert settings({})["ways"] == ["4-way", "3-way", "2-way, unresolved insecure", "2-way, forced"]
+    assert settings({})["ways"] == WAYS
     assert "samples" in TABLES

@@ -13,7 +13,7 @@ from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, estimates_frame
 from attachment_outcomes.measures.targets import dimension
 from attachment_outcomes.study.contracts import typed
-from attachment_outcomes.transmission.continuous import PAIR_COLUMNS, correlations
+from attachment_outcomes.transmission.continuous import PAIRS, correlations
 
 
 def relations(rows):
@@ -54,7 +54,7 @@ def test_families_of_cook_2000(shared_data):
         assert (row.estimate, row.p_value, row.n) == pytest.approx((r["r"], r["p"], r["n"]), abs=1e-9)
         assert [row.ci_low, row.ci_high] == pytest.approx(r["ci"], abs=1e-9)
     assert (rows[4].n, rows[4].n_clusters, rows[4].method) == (832, 208, "Pearson, cluster jackknife of Fisher z")
-    assert list(shown.columns) == PAIR_COLUMNS
+    assert list(shown.columns) == list(PAIRS)
     assert len(shown) == 2 * 832
 
 

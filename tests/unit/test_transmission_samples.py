@@ -13,8 +13,8 @@ from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, estimates_frame
 from attachment_outcomes.study.contracts import typed
 from attachment_outcomes.transmission import pool_samples
-from attachment_outcomes.transmission.pooled import not_told, pooled_systems
-from attachment_outcomes.transmission.samples import COLUMNS, read_samples, sample_results
+from attachment_outcomes.transmission.samples.pooled import not_told, pooled_systems
+from attachment_outcomes.transmission.samples.tables import STATISTICS, read_samples, sample_results
 
 METAFOR = 2e-6  # metafor's default stops when tau2 moves by less than 1e-5
 SYSTEMS = {
@@ -103,7 +103,7 @@ def test_pooled_samples_of_opie_2021_agree_with_metafor(opie):
 def test_stated_kappas_that_differ_are_named():
     table = pd.concat([canonical("a", [[9, 3], [2, 10]], stated=0.58), canonical("b", [[9, 3], [2, 10]], stated=0.66)])
     rows, statistics = sample_results(read_samples(table))
-    assert list(statistics.columns) == COLUMNS
+    assert list(statistics.columns) == list(STATISTICS)
     assert statistics["differs"].tolist() == [False, True]
     notes = {r.group: r.note for r in rows if r.analysis == "sample_kappa"}
     assert notes == {"a": "", "b": "stated kappa 0.660 differs from the counts' 0.583"}

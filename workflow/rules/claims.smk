@@ -9,7 +9,7 @@ rule claims:
     input:
         estimates=collect(
             "<results>/{{study}}/steps/estimates/{analysis}.parquet",
-            analysis=["measure", "change", "course", "robustness", "rupture", "repair", "transmission", "dyads", "audit"],
+            analysis=["measure", "change", "course", "robustness", "rupture", "repair", "transmission", "samples", "dyads", "audit"],
         ),
     output:
         estimates="<results>/{study}/steps/estimates.parquet",

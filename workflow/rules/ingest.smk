@@ -19,6 +19,7 @@ rule ingest:
         classifications="<results>/{study}/steps/canonical/classifications.parquet",
         relations="<results>/{study}/steps/canonical/relations.parquet",
         samples="<results>/{study}/steps/canonical/samples.parquet",
+        sample_traits="<results>/{study}/steps/canonical/sample_traits.parquet",
         flow="<results>/{study}/steps/flow/ingest.parquet",
     log:
         "<logs>/{study}/ingest.log",

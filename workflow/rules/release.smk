@@ -47,7 +47,7 @@ rule release:
         samples="<results>/{study}/steps/sample_statistics.parquet",
         flow=collect(
             "<results>/{{study}}/steps/flow/{step}.parquet",
-            step=["ingest", "measure", "change", "course", "robustness", "rupture", "repair", "transmission", "dyads", "audit"],
+            step=["ingest", "measure", "change", "course", "robustness", "rupture", "repair", "transmission", "samples", "dyads", "audit"],
         ),
     output:
         estimates=report(

@@ -1,21 +1,23 @@
-# REQUIRED INPUTS: classifications, relations, published samples
-# OUTPUTS: class tables and sample statistics
+# REQUIRED INPUTS: classifications, relations, scores, published samples
+# OUTPUTS: class tables, corrected tables, paths, chains, interruption; statistics of samples
 
 
 rule transmission:
     """
-    Compare the attachment of parents and children, and pool published samples.
+    Compare the attachment of parents and children, over two and three generations.
     """
     input:
         scores="<results>/{study}/steps/scores.parquet",
+        styles="<results>/{study}/steps/styles.parquet",
         classifications="<results>/{study}/steps/canonical/classifications.parquet",
         relations="<results>/{study}/steps/canonical/relations.parquet",
+        treatments="<results>/{study}/steps/canonical/treatments.parquet",
         samples="<results>/{study}/steps/canonical/samples.parquet",
+        sample_traits="<results>/{study}/steps/canonical/sample_traits.parquet",
     output:
         concordance="<results>/{study}/steps/concordance.parquet",
         residuals="<results>/{study}/steps/residuals.parquet",
-        samples="<results>/{study}/steps/sample_statistics.parquet",
-        pairs="<results>/{study}/steps/transmission_pairs.parquet",
+        transmission_pairs="<results>/{study}/steps/transmission_pairs.parquet",
         estimates="<results>/{study}/steps/estimates/transmission.parquet",
         flow="<results>/{study}/steps/flow/transmission.parquet",
     log:
@@ -25,10 +27,48 @@ rule transmission:
     params:
         code=PLAN.code("scripts/transmission.py"),
         settings=lambda wildcards: STUDIES[wildcards.study].get("transmission"),
+        instruments=lambda wildcards: PLAN.instruments_of(wildcards.study),
+        published=lambda wildcards: PLAN.published(wildcards.study, "transmission"),
         ci_level=PLAN.config["ci_level"],
+        bootstrap=PLAN.config["bootstrap"],
         seed=PLAN.config["seed"],
     resources:
         mem_mb=1500,
         runtime=30,
     script:
         "../../scripts/transmission.py"
+
+
+rule samples:
+    """
+    Pool class tables of several samples, and set them beside the literature.
+    """
+    input:
+        scores="<results>/{study}/steps/scores.parquet",
+        styles="<results>/{study}/steps/styles.parquet",
+        classifications="<results>/{study}/steps/canonical/classifications.parquet",
+        relations="<results>/{study}/steps/canonical/relations.parquet",
+        treatments="<results>/{study}/steps/canonical/treatments.parquet",
+        samples="<results>/{study}/steps/canonical/samples.parquet",
+        sample_traits="<results>/{study}/steps/canonical/sample_traits.parquet",
+    output:
+        sample_statistics="<results>/{study}/steps/sample_statistics.parquet",
+        estimates="<results>/{study}/steps/estimates/samples.parquet",
+        flow="<results>/{study}/steps/flow/samples.parquet",
+    log:
+        "<logs>/{study}/samples.log",
+    benchmark:
+        "<benchmarks>/{study}/samples.tsv"
+    params:
+        code=PLAN.code("scripts/samples.py"),
+        settings=lambda wildcards: STUDIES[wildcards.study].get("transmission"),
+        instruments=lambda wildcards: PLAN.instruments_of(wildcards.study),
+        published=lambda wildcards: PLAN.published(wildcards.study, "transmission"),
+        ci_level=PLAN.config["ci_level"],
+        bootstrap=PLAN.config["bootstrap"],
+        seed=PLAN.config["seed"],
+    resources:
+        mem_mb=1500,
+        runtime=30,
+    script:
+        "../../scripts/samples.py"

@@ -8,7 +8,8 @@ cannot classify   CC, counted with U or D, as is usual
 secondary class   the organised class beside U, D or CC: the F of U/F
 forced class      the organised class a coder was told to choose
 way               4-way: U and D take priority. 3-way: only organised classes; U/F counts as F. The two-class ways differ in
-                  what they do with U/F and D/B: ``2-way, unresolved insecure`` counts them insecure, ``2-way, forced`` secure.
+                  what they do with U/F and D/B: ``2-way, unresolved insecure`` counts them insecure, ``2-way, forced`` secure;
+                  ``2-way, disorganised`` sets U and D against all organised classes.
 
 Codes are read without regard to case; sub-classes (Ds1 to Ds4, F1 to F5, E1 to E3, A1 to A2, B1 to B4, C1 to C2, with or
 without a letter) count as their class. The plain words secure and insecure are read in the two-class ways only.
@@ -28,9 +29,11 @@ FOUR_WAY = "4-way"
 THREE_WAY = "3-way"
 TWO_WAY_UNRESOLVED = "2-way, unresolved insecure"
 TWO_WAY_FORCED = "2-way, forced"
-WAYS = [FOUR_WAY, THREE_WAY, TWO_WAY_UNRESOLVED, TWO_WAY_FORCED]
+TWO_WAY_DISORGANISED = "2-way, disorganised"
+WAYS = [FOUR_WAY, THREE_WAY, TWO_WAY_UNRESOLVED, TWO_WAY_FORCED, TWO_WAY_DISORGANISED]
 
 SECURE, INSECURE = "secure", "insecure"
+ORGANISED, NOT_ORGANISED = "organised", "unresolved or disorganised"
 CANNOT_CLASSIFY = "CC"
 
 NO_PRIMARY = "no class given"
@@ -61,12 +64,22 @@ CLASSES: dict[str, dict[str, list[str]]] = {
         THREE_WAY: list(system.organised),
         TWO_WAY_UNRESOLVED: [SECURE, INSECURE],
         TWO_WAY_FORCED: [SECURE, INSECURE],
+        TWO_WAY_DISORGANISED: [ORGANISED, NOT_ORGANISED],
     }
     for name, system in SYSTEMS.items()
 }
 
 # Parent's interview class to the child's Strange Situation class that theory expects (van IJzendoorn, 1995).
-MATCH = {"Ds": "A", "F": "B", "E": "C", "U": "D", SECURE: SECURE, INSECURE: INSECURE}
+MATCH = {
+    "Ds": "A",
+    "F": "B",
+    "E": "C",
+    "U": "D",
+    SECURE: SECURE,
+    INSECURE: INSECURE,
+    ORGANISED: ORGANISED,
+    NOT_ORGANISED: NOT_ORGANISED,
+}
 
 
 def allowed_codes(system: str) -> list[str]:
@@ -152,7 +165,7 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
         A composite code in ``primary`` (U/F) gives the secondary class too.
     system : {"AAI", "SSP"}
         Coding system.
-    way : {"4-way", "3-way", "2-way, unresolved insecure", "2-way, forced"}
+    way : {"4-way", "3-way", "2-way, unresolved insecure", "2-way, forced", "2-way, disorganised"}
         How classes are read; see the module's vocabulary.
 
     Returns
@@ -215,14 +228,17 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
 
     four = np.where(plain, "", primary)
     three = np.where(forced != "", forced, np.where(is_organised, primary, np.where(primary == coding.priority, second, "")))
-    labels = four if way in (FOUR_WAY, TWO_WAY_UNRESOLVED) else three
+    labels = three if way in (THREE_WAY, TWO_WAY_FORCED) else four
     if way in (TWO_WAY_UNRESOLVED, TWO_WAY_FORCED):
         two = np.where(labels == coding.secure, SECURE, INSECURE)
         labels = np.where(labels == "", np.where(plain, primary, ""), two)
 
+    if way == TWO_WAY_DISORGANISED:
+        labels = np.where(four == "", "", np.where(four == coding.priority, NOT_ORGANISED, ORGANISED))
+
     missing = labels == ""
     excluded = {NO_PRIMARY: int((missing & (primary == "")).sum())}
-    if way in (FOUR_WAY, THREE_WAY):
+    if way in (FOUR_WAY, THREE_WAY, TWO_WAY_DISORGANISED):
         excluded[NO_CLASS_BEHIND] = int((missing & plain).sum())
     if way in (THREE_WAY, TWO_WAY_FORCED):
         excluded[NO_ORGANISED] = int((missing & (primary == coding.priority)).sum())

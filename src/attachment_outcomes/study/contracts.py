@@ -1,4 +1,4 @@
-"""The canonical study: ten long, typed tables, one row a fact, checked on every write and read.
+"""The canonical study: long, typed tables, one row a fact, checked on every write and read.
 
 Vocabulary
 ----------
@@ -204,6 +204,16 @@ TABLES: dict[str, Contract] = {
             "provenance": _word("where the number was read"),
         },
         "one row a published number",
+    ),
+    "sample_traits": Contract(
+        ("sample_id", "trait"),
+        {
+            "sample_id": _word("sample, as in the samples table", required=True),
+            "trait": _word("what is told of the sample: year, risk, relation, child_age …", required=True),
+            "number": _number("the trait as a number"),
+            "level": _word("the trait as a word, where it is no number"),
+        },
+        "one row a sample and what is told of it",
     ),
 }  # fmt: skip
 

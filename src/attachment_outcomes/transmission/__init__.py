@@ -1,18 +1,18 @@
-"""Attachment between generations: correspondence of classes, correlations of dimensions, and pooling over samples."""
+"""Attachment between generations: correspondence, correction for error, what mediates it, chains, interruption, and samples."""
 
 from attachment_outcomes.registry import entry_points
 
 __getattr__, __dir__ = entry_points(
     __name__,
     {
-        "analyse_transmission": "stage",
+        "TransmissionData": "data",
         "between_generations": "correspondence",
         "concordance": "correspondence",
         "correlations": "continuous",
         "pairs": "relations",
-        "pool_samples": "pooled",
-        "pooled_systems": "pooled",
-        "read_samples": "samples",
-        "sample_results": "samples",
+        "pool_samples": "attachment_outcomes.transmission.samples.pooled",
+        "pooled_systems": "attachment_outcomes.transmission.samples.pooled",
+        "read_samples": "attachment_outcomes.transmission.samples.tables",
+        "sample_results": "attachment_outcomes.transmission.samples.tables",
     },
 )

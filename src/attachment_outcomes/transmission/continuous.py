@@ -14,15 +14,43 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.correlation import pearson
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.inference.steps import Part, stacked
 from attachment_outcomes.measures.targets import about_the_other, dimension
+from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.relations import pairs
 
 ANALYSIS = "transmission_correlation"
 ALL = "all"
-PAIR_COLUMNS = ["label", "definition", "parent_score", "child_score", "parent", "child"]
+PAIRS = {
+    "label": "str",
+    "definition": "str",
+    "parent_score": "str",
+    "child_score": "str",
+    "parent": "float64",
+    "child": "float64",
+}
+TABLES: Mapping[str, Mapping[str, str]] = {"transmission_pairs": PAIRS}
+
+
+def analyse(data: TransmissionData) -> Part:
+    """Correlate the dimensions that the study names.
+
+    Raises
+    ------
+    StatisticsError
+        If it names none.
+    """
+    asked = data.settings["continuous"]
+    if not asked:
+        raise StatisticsError("the study names no dimensions of parent and child (transmission.continuous)")
+    estimates, pairs = correlations(
+        data.tables["relations"], data.tables["scores"], settings=asked, flow=data.flow, ci_level=data.ci_level
+    )
+    return Part(estimates, {"transmission_pairs": pairs})
 
 
 def correlations(
@@ -53,7 +81,7 @@ def correlations(
         analysis ``transmission_correlation``, estimand ``correlation``: Pearson's r with Fisher's z interval, or, where
         families have several pairs, that of the jackknife over families. ``group`` is the relation's label.
     pairs : DataFrame
-        One row a pair and setting with both scores: ``PAIR_COLUMNS``; no ids.
+        One row a pair and setting with both scores: ``PAIRS``; no ids.
 
     Raises
     ------
@@ -93,7 +121,7 @@ def correlations(
         )  # fmt: skip
         shown = {"label": label, "definition": definition, "parent_score": parent["score"], "child_score": child["score"]}
         kept.append(pd.DataFrame({**shown, "parent": x[both], "child": y[both]}))
-    return estimates, pair_frame(kept)
+    return estimates, stacked(kept, PAIRS)
 
 
 def _when(side: Mapping[str, Any]) -> str:
@@ -102,10 +130,3 @@ def _when(side: Mapping[str, Any]) -> str:
     when = f"wave {wave}" if isinstance(wave, int) else f"{wave} wave"
     mean = ", mean over targets" if side.get("mean_over_targets", False) else ""
     return f"{side.get('rater', 'self')}, {when}{mean}"
-
-
-def pair_frame(frames: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
-    """Return the pairs of all settings with fixed columns and types."""
-    kinds = {c: "float64" if c in ("parent", "child") else "str" for c in PAIR_COLUMNS}
-    whole = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=PAIR_COLUMNS)
-    return whole[PAIR_COLUMNS].astype(kinds)

@@ -9,7 +9,7 @@ interrupted     the parent is insecure and the child secure
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,33 @@ from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.agreement import adjusted_residuals, expected
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.proportions import cluster_codes
+from attachment_outcomes.inference.steps import Part, stacked, typed_table
 from attachment_outcomes.measures.codes import CLASSES, classes
 from attachment_outcomes.measures.targets import CODES, about_the_other, first_classes
+from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.relations import pairs
 from attachment_outcomes.transmission.tables import ANALYSIS, class_tables, table_estimates
 
-CONCORDANCE_COLUMNS = ["system", "way", "parent_class", "child_class", "n"]
-RESIDUAL_COLUMNS = [*CONCORDANCE_COLUMNS, "expected", "residual"]
+CELLS = {"system": "str", "way": "str", "parent_class": "str", "child_class": "str", "n": "int64"}
+RESIDUALS = {**CELLS, "expected": "float64", "residual": "float64"}
+TABLES: Mapping[str, Mapping[str, str]] = {"concordance": CELLS, "residuals": RESIDUALS}
+
+
+def analyse(data: TransmissionData) -> Part:
+    """Compare the classes of parents and children in every way that the settings name."""
+    settings = data.settings
+    estimates, cells, residuals = between_generations(
+        data.tables["relations"],
+        data.tables["classifications"],
+        parent_system=settings["parent_system"],
+        child_system=settings["child_system"],
+        ways=settings["ways"],
+        flow=data.flow,
+        ci_level=data.ci_level,
+        rng=data.rng("exact test"),
+    )
+    return Part(estimates, {"concordance": cells, "residuals": residuals})
+
 
 Codes = Sequence[object] | npt.NDArray[Any] | pd.Series | pd.DataFrame
 
@@ -52,7 +72,7 @@ def concordance(
         One entry a pair, in the coding system's own codes (``F2``, ``U/F``, ``B``, or the plain words secure and
         insecure), or frames with the columns ``primary`` and, where there are any, ``secondary`` and ``forced``.
         Pairs in which either has no class in this way are left out and counted in ``note``.
-    way : {"4-way", "3-way", "2-way, unresolved insecure", "2-way, forced"}
+    way : {"4-way", "3-way", "2-way, unresolved insecure", "2-way, forced", "2-way, disorganised"}
         How classes are read.
     parent_system, child_system : {"AAI", "SSP"}
         Coding systems.
@@ -174,8 +194,8 @@ def between_generations(
         reason = f"no parent–child pair has both a parent's {parent_system} and a child's {child_system} classification"
         return (
             [not_testable(ANALYSIS, reason, outcome=system)],
-            cell_frame([], CONCORDANCE_COLUMNS),
-            cell_frame([], RESIDUAL_COLUMNS),
+            typed_table([], CELLS),
+            typed_table([], RESIDUALS),
         )
 
     parent, child, cluster = parent[with_both], child[with_both], table["cluster"].to_numpy()[with_both]
@@ -192,7 +212,7 @@ def between_generations(
         note = "pairs without a class are left out and counted in the flow" if len(kept) < len(table) else ""
         estimates += table_estimates(tables, outcome=system, way=way, primary=way == ways[0], ci_level=ci_level, note=note, rng=rng)
         cells.append(_cell_rows(tables.sum(axis=0), system, way, names, column_names))
-    return estimates, cell_frame(cells, CONCORDANCE_COLUMNS), cell_frame(cells, RESIDUAL_COLUMNS)
+    return estimates, stacked(cells, CELLS), stacked(cells, RESIDUALS)
 
 
 def _counted(frame: pd.DataFrame, system: str, way: str, step: str, flow: Flow) -> tuple[pd.Series, npt.NDArray[np.bool_]]:
@@ -219,11 +239,3 @@ def _cell_rows(table: npt.NDArray[np.int64], system: str, way: str, rows: list[s
             "residual": (adjusted_residuals(table) if full else nothing).ravel(),
         }
     )
-
-
-def cell_frame(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
-    """Return the cells of all ways with fixed columns and types, in the order of the ways and classes."""
-    empty = pd.DataFrame({c: pd.Series(dtype="float64") for c in RESIDUAL_COLUMNS})
-    whole = pd.concat(frames, ignore_index=True) if frames else empty
-    kinds = {"n": "int64", "expected": "float64", "residual": "float64"}
-    return whole[columns].astype({name: kinds.get(name, "str") for name in columns})

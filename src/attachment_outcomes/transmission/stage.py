@@ -1,90 +1,78 @@
-"""All that a study can say about attachment between generations, from its canonical tables and its settings."""
+"""All that a study's ``transmission`` block asks for, in two steps: its own families, and the samples of others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.flow import Flow
-from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.transmission.continuous import ANALYSIS as CORRELATION
-from attachment_outcomes.transmission.continuous import correlations, pair_frame
-from attachment_outcomes.transmission.correspondence import CONCORDANCE_COLUMNS, RESIDUAL_COLUMNS, between_generations, cell_frame
-from attachment_outcomes.transmission.pooled import ANALYSIS as POOLED
-from attachment_outcomes.transmission.pooled import not_told, pooled_systems
-from attachment_outcomes.transmission.samples import read_samples, sample_results, statistics_frame
-from attachment_outcomes.transmission.tables import ANALYSIS as CONCORDANCE
+from attachment_outcomes.inference.estimate import CI_LEVEL
+from attachment_outcomes.inference.resampling import REPLICATES
+from attachment_outcomes.inference.steps import Analysis, Part, StepResult, gather
+from attachment_outcomes.transmission import continuous, correspondence
+from attachment_outcomes.transmission.data import TransmissionData
+from attachment_outcomes.transmission.gap import study as gap
+from attachment_outcomes.transmission.generations import study as generations
+from attachment_outcomes.transmission.interruption import study as interruption
+from attachment_outcomes.transmission.misclassification import study as misclassification
+from attachment_outcomes.transmission.samples import study as samples
 
 NO_SETTINGS = "the study's configuration has no transmission block"
 
-
-@dataclass
-class Transmission:
-    """Estimates, tables and flow of the stage; tables without rows keep their columns and types."""
-
-    estimates: list[Estimate] = field(default_factory=list)
-    concordance: pd.DataFrame = field(default_factory=lambda: cell_frame([], CONCORDANCE_COLUMNS))
-    residuals: pd.DataFrame = field(default_factory=lambda: cell_frame([], RESIDUAL_COLUMNS))
-    samples: pd.DataFrame = field(default_factory=statistics_frame)
-    pairs: pd.DataFrame = field(default_factory=pair_frame)
-    flow: Flow = field(default_factory=Flow)
+TRANSMISSION: tuple[Analysis[TransmissionData], ...] = (
+    Analysis(("concordance",), correspondence.TABLES, correspondence.analyse),
+    Analysis(("transmission_corrected",), misclassification.TABLES, misclassification.analyse),
+    Analysis(("transmission_correlation",), continuous.TABLES, continuous.analyse),
+    Analysis(("transmission_gap",), gap.TABLES, gap.analyse),
+    Analysis(("three_generations",), generations.TABLES, generations.analyse),
+    Analysis(("interruption",), interruption.TABLES, interruption.analyse),
+)
+SAMPLES: tuple[Analysis[TransmissionData], ...] = (Analysis(("pooled_samples",), samples.TABLES, samples.analyse),)
 
 
-def analyse_transmission(
+def run_step(
+    analyses: Sequence[Analysis[TransmissionData]],
     tables: Mapping[str, pd.DataFrame],
     *,
     settings: Mapping[str, Any] | None,
+    instruments: Mapping[str, Mapping[str, Any]],
+    published: Sequence[Mapping[str, Any]] = (),
     ci_level: float = CI_LEVEL,
-    rng: np.random.Generator | None = None,
-) -> Transmission:
-    """Estimate correspondence, correlations and pooled samples, as far as the settings ask and the tables allow.
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> StepResult:
+    """Run the analyses of one step of a study's ``transmission`` block.
 
     Parameters
     ----------
-    tables : mapping
-        Canonical ``relations``, ``classifications``, ``scores`` and ``samples``.
-    settings : mapping or None
-        The study's ``transmission`` block; without it every analysis is told as not testable.
-    ci_level : float
-        Confidence level of the intervals.
-    rng : numpy Generator, optional
-        For exact tests of large tables.
+    analyses
+        ``TRANSMISSION`` (the study's own families) or ``SAMPLES`` (class tables of several samples).
+    tables
+        Those of ``READS``.
+    settings
+        The study's ``transmission`` block; without it every table is empty and the estimates say why.
+    instruments, published, ci_level, replicates, seed
+        As for :class:`.data.TransmissionData`.
+
+    Raises
+    ------
+    DataError
+        If relations, classes or tables break their contract.
+    ConfigError
+        If the settings name what does not exist.
     """
-    out = Transmission()
     if settings is None:
-        out.estimates = [not_testable(analysis, NO_SETTINGS) for analysis in (CONCORDANCE, CORRELATION, POOLED)]
-        return out
-    concordance, out.concordance, out.residuals = between_generations(
-        tables["relations"],
-        tables["classifications"],
-        parent_system=settings["parent_system"],
-        child_system=settings["child_system"],
-        ways=settings["ways"],
-        flow=out.flow,
-        ci_level=ci_level,
-        rng=rng,
-    )
-    out.estimates += concordance
-    if settings["continuous"]:
-        found, out.pairs = correlations(
-            tables["relations"], tables["scores"], settings=settings["continuous"], flow=out.flow, ci_level=ci_level
-        )
-        out.estimates += found
-    else:
-        out.estimates.append(
-            not_testable(CORRELATION, "the study names no dimensions of parent and child (transmission.continuous)")
-        )
-    asked = settings.get("samples")
-    if asked is None:
-        out.estimates.append(not_testable(POOLED, "the study names no class tables of samples (transmission.samples)"))
-        return out
-    samples = read_samples(tables["samples"], systems=asked["systems"], flow=out.flow)
-    statistics, out.samples = sample_results(samples, ci_level=ci_level)
-    out.estimates += statistics
-    out.estimates += not_told(asked["systems"], samples)
-    out.estimates += pooled_systems(samples, pool=asked.get("pool"), meaning=asked["meaning"], ci_level=ci_level, flow=out.flow)
-    return out
+        return gather(analyses, [a.silent(NO_SETTINGS) for a in analyses], Flow())
+    data = TransmissionData(tables, settings, instruments, published, ci_level, replicates, seed)
+    return gather(analyses, [_run(analysis, data) for analysis in analyses], data.flow)
+
+
+def _run(analysis: Analysis[TransmissionData], data: TransmissionData) -> Part:
+    """Run one analysis; what it cannot answer at all is a row of its own."""
+    try:
+        return analysis.run(data)
+    except StatisticsError as error:
+        return analysis.silent(str(error))

@@ -25,12 +25,25 @@ from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference import agreement
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.jackknife import from_logit, logit
+from attachment_outcomes.inference.steps import typed_table
 from attachment_outcomes.transmission.tables import CLUSTERED, Table, cluster_interval, diagonal_share
 
-COLUMNS = [
-    "sample_id", "label", "cluster", "system", "n", "agreement", "chance", "kappa", "kappa_se", "kappa_ci_low",
-    "kappa_ci_high", "stated_kappa", "differs", "note",
-]  # fmt: skip
+STATISTICS = {
+    "sample_id": "str",
+    "label": "str",
+    "cluster": "str",
+    "system": "str",
+    "n": "int64",
+    "agreement": "float64",
+    "chance": "float64",
+    "kappa": "float64",
+    "kappa_se": "float64",
+    "kappa_ci_low": "float64",
+    "kappa_ci_high": "float64",
+    "stated_kappa": "float64",
+    "differs": "bool",
+    "note": "str",
+}
 DIFFERS = 0.005  # kappas are printed with two decimals, so a larger distance is no rounding
 RECALLED = "recalled, not checked in its source"
 SECURE_LABELS = ("S", "secure", "B", "F")  # taken for the secure class where no order of classes is given
@@ -182,7 +195,7 @@ def sample_results(samples: Sequence[Sample], *, ci_level: float = CI_LEVEL) -> 
         counts is told in ``note``) and ``pooled_table`` (agreement and kappa of the summed table; interval by leaving
         out one cluster of samples at a time, so that it allows for differences between samples).
     statistics : DataFrame
-        One row a sample: ``COLUMNS``.
+        One row a sample: ``STATISTICS``.
     """
     estimates: list[Estimate] = []
     lines = []
@@ -211,14 +224,7 @@ def sample_results(samples: Sequence[Sample], *, ci_level: float = CI_LEVEL) -> 
         )  # fmt: skip
     for system in sorted({s.system for s in samples}):
         estimates += _summed([s for s in samples if s.system == system], system, ci_level)
-    return estimates, statistics_frame(lines)
-
-
-def statistics_frame(lines: Sequence[Sequence[object]] = ()) -> pd.DataFrame:
-    """Return the table of sample statistics with fixed columns and types."""
-    words = {"sample_id", "label", "cluster", "system", "note"}
-    kinds = {c: "str" if c in words else "bool" if c == "differs" else "int64" if c == "n" else "float64" for c in COLUMNS}
-    return pd.DataFrame(lines, columns=COLUMNS).astype(kinds)
+    return estimates, typed_table([dict(zip(STATISTICS, line, strict=True)) for line in lines], STATISTICS)
 
 
 def _summed(samples: Sequence[Sample], system: str, ci_level: float) -> list[Estimate]:

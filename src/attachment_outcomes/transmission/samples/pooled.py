@@ -16,7 +16,7 @@ from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mea
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference import agreement, pooling, two_by_two
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.transmission.samples import RECALLED, Sample, read_samples
+from attachment_outcomes.transmission.samples.tables import RECALLED, Sample, read_samples
 from attachment_outcomes.transmission.tables import Table
 
 ANALYSIS = "pooled_samples"

@@ -1,0 +1,116 @@
+"""What every analysis between generations reads: a study's tables with the choices they share.
+
+Vocabulary
+----------
+pair     one parent and one child
+family   all pairs linked through a shared person or family id, grandparents included: what is drawn as a whole by the bootstrap
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from attachment_outcomes.flow import Flow
+from attachment_outcomes.inference.estimate import CI_LEVEL
+from attachment_outcomes.inference.resampling import REPLICATES, Replicates, cluster_bootstrap
+from attachment_outcomes.transmission.relations import pairs
+
+Numbers = npt.NDArray[np.float64]
+READS = ("relations", "classifications", "scores", "styles", "treatments", "samples", "sample_traits")
+
+
+@dataclass(frozen=True)
+class TransmissionData:
+    """A study's tables and the choices that all analyses between generations share.
+
+    Parameters
+    ----------
+    tables
+        Those of ``READS`` by name (docs/data-dictionary.md): canonical tables, and the ``styles`` that scoring gives.
+    settings
+        The study's ``transmission`` block, defaults filled in.
+    instruments
+        Instruments by key, for a score's direction and range.
+    published
+        Published results that this study's own are set beside.
+    ci_level
+        Confidence level of every interval.
+    replicates
+        Draws of the bootstrap of families.
+    seed
+        What is random derives from it, see :meth:`rng`.
+    flow
+        Takes the count of everything that could not be counted. Each step is counted once, however often it is asked for.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    settings: Mapping[str, Any]
+    instruments: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    published: Sequence[Mapping[str, Any]] = ()
+    ci_level: float = CI_LEVEL
+    replicates: int = REPLICATES
+    seed: int = 0
+    flow: Flow = field(default_factory=Flow)
+    _counted: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    @cached_property
+    def relations(self) -> pd.DataFrame:
+        """Every parent–child pair with its family (``cluster``, numbered from 0): ``COLUMNS`` of ``.relations``.
+
+        Raises
+        ------
+        DataError
+            If somebody is their own parent, a pair is given twice, or generations run in a loop.
+        """
+        return pairs(self.tables["relations"], flow=self.flow)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """The pairs whose classes are compared: those with the settings' ``labels``, all of them where none are named."""
+        return self.labelled(self.settings.get("labels") or ())
+
+    def labelled(self, labels: Sequence[str], *, step: str = "pairs compared") -> pd.DataFrame:
+        """Return the pairs with these labels, all where there are none; the others are counted."""
+        if not labels:
+            return self.relations
+        kept = self.relations[self.relations["label"].isin(list(labels))].reset_index(drop=True)
+        self.count(step, len(self.relations), len(kept), f"a relation other than {', '.join(labels)}", unit="pairs")
+        return kept
+
+    def resampled(
+        self, statistic: Callable[[Numbers], npt.ArrayLike], values: npt.ArrayLike, *, families: npt.ArrayLike
+    ) -> Replicates:
+        """Bootstrap whole families for statistics that are functions of sums; every analysis draws the same families.
+
+        Parameters
+        ----------
+        statistic
+            Takes sums (replicates, p) and returns (replicates,) or (replicates, k); NaN where something is not defined.
+        values : (n, p)
+            What is summed, a row a unit; none missing.
+        families : (n,) whole numbers
+            The family (``cluster``) of each row.
+        """
+        count = 1 + int(self.relations["cluster"].max())
+        table = np.asarray(values, dtype=np.float64).reshape(len(np.asarray(families)), -1)
+        cells = np.zeros((count, table.shape[1]))
+        np.add.at(cells, np.asarray(families, dtype=np.int64), table)
+        return cluster_bootstrap(statistic, cells, clusters=np.arange(count), rng=self.rng("families"), replicates=self.replicates)
+
+    def rng(self, *words: str) -> np.random.Generator:
+        """Return a generator that depends on the seed and on these words only."""
+        return np.random.default_rng([self.seed, *sha256("\n".join(words).encode()).digest()])
+
+    def count(self, step: str, n_in: int, n_out: int, reason: str, *, unit: str) -> None:
+        """Record an exclusion in the flow, once a step and reason."""
+        if (key := f"{step}\n{reason}") not in self._counted:
+            self._counted.add(key)
+            self.flow.add(step, n_in, n_out, reason, unit=unit)

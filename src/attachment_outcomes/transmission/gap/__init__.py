@@ -1,0 +1,1 @@
+"""Does transmission run through what parents do with their children, and how much does that leave unexplained?"""

@@ -1,0 +1,1 @@
+"""Are transmissions interrupted, and more often with treatment?"""

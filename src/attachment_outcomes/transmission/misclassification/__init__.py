@@ -1,0 +1,1 @@
+"""What transmission would be seen if nobody were misclassified?"""

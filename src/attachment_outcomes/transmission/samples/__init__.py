@@ -1,0 +1,1 @@
+"""Class tables of several samples: one by one, summed, and pooled."""
