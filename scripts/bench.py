@@ -1,4 +1,4 @@
-"""Measure time and memory: ``python3 run.py bench [pipeline] [models] [change] [ruptures]``, all if none is named.
+"""Measure time and memory: ``python3 run.py bench [pipeline] [models] [change] [transmission] [ruptures]``, all if none is named.
 
 pipeline  whole runs of the workflow, into validation/bench.json. Everything runs in a temporary copy of the project with the Python
           of this process, so results at hand stay as they are. ``seconds`` are wall-clock, and depend on what else the machine
@@ -9,6 +9,8 @@ models    fits of mixed models beside lme4, statsmodels and packages of the Pyth
           validation/bench/models.{json,svg,png} and docs/methods/speed.md. Every run is a process of its own, in alternation. What
           is done is kept in results/bench/, and ``--resume`` goes on from there.
 change    categories, slopes and bootstraps of many people, each in a process of its own, into validation/bench/change.json.
+transmission  the whole analysis of many families and of many samples, each in a process of its own, into
+          validation/bench/transmission.json.
 ruptures  every rupture criterion on up to ten million sessions, each number of sessions in a process of its own, into
           validation/bench/ruptures.json and docs/methods/speed.md.
 """
@@ -24,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
@@ -44,11 +46,13 @@ from attachment_outcomes.present.validation.bench import draw
 from attachment_outcomes.present.validation.bench_ruptures import table, with_table
 from attachment_outcomes.present.validation.bench_tables import with_tables
 from attachment_outcomes.simulate.bench import ruptures as rupture_bench
-from attachment_outcomes.simulate.bench.change import TASKS, met
+from attachment_outcomes.simulate.bench.change import TASKS as CHANGE
 from attachment_outcomes.simulate.bench.data import columns
 from attachment_outcomes.simulate.bench.measure import LOOK_SECONDS, machine, measured
 from attachment_outcomes.simulate.bench.models import LME4, OURS, PACKAGES, PEERS, STATSMODELS, Row, rows
 from attachment_outcomes.simulate.bench.record import record_of
+from attachment_outcomes.simulate.bench.tasks import Task, met
+from attachment_outcomes.simulate.bench.transmission import TASKS as TRANSMISSION
 
 ROWS = 10_000_000
 SESSIONS_EACH = 25
@@ -151,20 +155,20 @@ def pipeline(root: Path, data: Path | None, count: int) -> None:
         sys.stdout.write(f"{name}: {values}\n")
 
 
-# ---- change
+# ---- change, transmission
 
 
-def change(root: Path) -> None:
-    """Measure each task of change in a process of its own; the seconds are of the whole process, the making of data included."""
+def tasks(root: Path, name: str, todo: Mapping[str, Task]) -> None:
+    """Measure each task in a process of its own; the seconds are of the whole process, the making of data included."""
     found = {}
-    for name, task in TASKS.items():
-        call = f"from attachment_outcomes.simulate.bench.change import TASKS; TASKS[{name!r}].run()"
+    for key, task in todo.items():
+        call = f"from attachment_outcomes.simulate.bench.{name} import TASKS; TASKS[{key!r}].run()"
         values = measured([sys.executable, "-c", call], root)
         goal = {"goal_seconds": task.seconds, "goal_mb": task.megabytes, "met": met(task, values["seconds"], values["peak_mb"])}
-        found[name] = {"title": task.title, **values, **goal}
+        found[key] = {"title": task.title, **values, **goal}
         sys.stdout.write(f"{task.title}: {values} {'met' if goal['met'] else 'NOT MET'}\n")
-    versions = {name: metadata.version(name) for name in VERSIONS}
-    write_json({"machine": machine(), "packages": versions, "measured": found}, root / "validation" / "bench" / "change.json")
+    versions = {package: metadata.version(package) for package in VERSIONS}
+    write_json({"machine": machine(), "packages": versions, "measured": found}, root / "validation" / "bench" / f"{name}.json")
 
 
 # ---- ruptures
@@ -403,7 +407,9 @@ def models(root: Path, options: argparse.Namespace) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Measure what is named; return the exit code."""
     parser = argparse.ArgumentParser(prog="python3 run.py bench", description="Measure time and memory.")
-    parser.add_argument("parts", nargs="*", metavar="pipeline|models|change|ruptures", help="what to measure; all if not given")
+    parser.add_argument(
+        "parts", nargs="*", metavar="pipeline|models|change|transmission|ruptures", help="what to measure; all if not given"
+    )
     parser.add_argument("--rows", type=int, default=ROWS, help="pipeline: rows of the sessions file")
     parser.add_argument("--data", type=Path, default=os.environ.get("ATTACHMENT_OUTCOMES_DATA"), help="pipeline: public data sets")
     parser.add_argument("--peers", metavar="PYTHON", help=f"models: a Python that has {', '.join(PEERS)}")
@@ -418,7 +424,8 @@ def main(arguments: Sequence[str]) -> int:
     todo: dict[str, Callable[[], None]] = {
         "pipeline": lambda: pipeline(root, Path(options.data).expanduser().resolve() if options.data else None, options.rows),
         "models": lambda: models(root, options),
-        "change": lambda: change(root),
+        "change": lambda: tasks(root, "change", CHANGE),
+        "transmission": lambda: tasks(root, "transmission", TRANSMISSION),
         "ruptures": lambda: ruptures(root),
     }
     for part in options.parts:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from attachment_outcomes.present.validation.bench import draw
 from attachment_outcomes.present.validation.bench_ruptures import with_table
 from attachment_outcomes.present.validation.bench_tables import BEGIN, END, with_tables
 from attachment_outcomes.simulate.bench import ruptures as rupture_bench
-from attachment_outcomes.simulate.bench.change import TASKS, met
 from attachment_outcomes.simulate.bench.goals import goals
 from attachment_outcomes.simulate.bench.models import OURS, rows
+from attachment_outcomes.simulate.bench.tasks import met
 
 REPAIR = "run `python3 run.py bench models`"
 
@@ -61,11 +61,13 @@ def test_every_row_was_measured_and_the_goals_follow_from_the_timings(record: di
     assert goals(measured, list(rows())) == record["goals"], REPAIR
 
 
-def test_the_tasks_of_change_were_measured_and_the_goals_follow_from_it(root: Path) -> None:
-    record = json.loads((root / "validation" / "bench" / "change.json").read_text(encoding="utf-8"))["measured"]
-    assert record.keys() == TASKS.keys(), "run `python3 run.py bench change`"
-    for name, task in TASKS.items():
-        told = record[name]
+@pytest.mark.parametrize("name", ["change", "transmission"])
+def test_tasks_were_measured_and_the_goals_follow_from_it(root: Path, name: str) -> None:
+    tasks = import_module(f"attachment_outcomes.simulate.bench.{name}").TASKS
+    record = json.loads((root / "validation" / "bench" / f"{name}.json").read_text(encoding="utf-8"))["measured"]
+    assert record.keys() == tasks.keys(), f"run `python3 run.py bench {name}`"
+    for key, task in tasks.items():
+        told = record[key]
         assert (told["goal_seconds"], told["goal_mb"]) == (task.seconds, task.megabytes)
         assert told["met"] == met(task, told["seconds"], told["peak_mb"])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from attachment_outcomes.inference.individual_change.methods import METHODS
 from attachment_outcomes.inference.individual_change.reliable import setting_from
 from attachment_outcomes.inference.individual_change.significance import choose_cutoff
 from attachment_outcomes.inference.individual_change.slopes import person_slopes
+from attachment_outcomes.simulate.bench.tasks import Task
 
 Numbers = NDArray[np.float64]
 PEOPLE, SAMPLE, REPLICATES, WAVES = 1_000_000, 10_000, 2_000, 3
@@ -26,16 +25,6 @@ KNOWN: dict[str, Any] = {
     "reliability": RELIABILITY, "control_post_mean": 19.0, "control_post_sd": 6.2, "icc": 0.85, "retest_sd": 6.0, "ms_error": 4.5,
     "mid": 4.0, "criterion": 5.0,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One task: what it does, and the seconds and megabytes that the whole process may take."""
-
-    title: str
-    run: Callable[[], int]
-    seconds: float
-    megabytes: float
 
 
 def waves(people: int) -> Numbers:
@@ -87,8 +76,3 @@ TASKS = {
     "slopes": Task("Slopes of a million people at three occasions, and categories by them", slopes, 30.0, 4_000.0),
     "bootstrap": Task("2,000 bootstrap draws of all cutoffs, thresholds and shares, 10,000 people", bootstrap, 10.0, 2_000.0),
 }
-
-
-def met(task: Task, seconds: float, megabytes: float) -> bool:
-    """Return whether a process stayed within what the task may take."""
-    return seconds <= task.seconds and megabytes <= task.megabytes
