@@ -14,6 +14,7 @@ from attachment_outcomes.measures.codes import classes
 from attachment_outcomes.simulate.clients import therapist_sd
 from attachment_outcomes.simulate.cohort import CORE_ITEMS, ECR_ITEMS, WAI_ITEMS, simulate_cohort
 from attachment_outcomes.simulate.dirt import repeat_rows
+from attachment_outcomes.simulate.trial import THERAPY, child_secure_share, make_trial
 from attachment_outcomes.simulate.truth import check_truth
 
 ANXIETY_REVERSED = [9, 11]
@@ -222,15 +223,76 @@ def test_reflective_functioning_of_two_generations_correlates(large, large_truth
     assert np.corrcoef(elder, parent)[0, 1] == pytest.approx(0.44, abs=0.1)
 
 
-def test_earlier_samples_scatter_about_kappa_with_tau(large, large_truth):
+def test_earlier_samples_scatter_about_kappa_with_tau_and_lie_lower_at_high_risk(large, large_truth):
     four = large["samples"].query("table == 'AAI-SSP 4-way'")
     kappas = four.groupby("sample_id")["count"].apply(lambda c: kappa(c.to_numpy().reshape(4, 4)))
     sizes = four.groupby("sample_id")["n"].first()
     assert (four.groupby("sample_id")["count"].sum() == sizes).all()
     settings = large_truth["samples"]
+    risk = large["sample_traits"].set_index("sample_id")["risk"].reindex(kappas.index)
+    assert (risk == "high").sum() == round(settings["high_risk_share"] * settings["samples"])
     assert kappas.mean() == pytest.approx(settings["kappa"], abs=0.03)
+    by_risk = kappas.groupby(risk)
+    assert by_risk.mean()["high"] - by_risk.mean()["low"] == pytest.approx(settings["high_risk_kappa"], abs=0.06)
     # Sampling error of kappa with 75 pairs is about .075; with tau it makes sqrt(.10^2 + .075^2) = .125.
-    assert kappas.std() == pytest.approx(0.125, abs=0.02)
+    assert by_risk.std()["low"] == pytest.approx(0.125, abs=0.02)
+
+
+def test_traits_of_samples_are_theirs(large):
+    traits = large["sample_traits"].set_index("sample_id")
+    assert set(traits.index) == set(large["samples"]["sample_id"])
+    assert traits["year"].is_monotonic_increasing
+    assert ((traits["coding"] == "revised") == (traits["year"] >= 2005)).all()
+    assert traits["child_age"].between(12, 18).all()
+
+
+@pytest.fixture(scope="module")
+def trial(large_truth):
+    """A trial of thousands, read without the classes' codes: who was secure, and what they gained."""
+    truth = deepcopy(large_truth)
+    truth["trial"]["parents"] = 40_000
+    frame = make_trial(truth, np.random.default_rng(5))
+    return frame.assign(
+        therapy=frame["arm"] == THERAPY,
+        secure_before=frame["before_primary"].str.startswith("F"),
+        secure_after=frame["after_primary"].str.startswith("F").where(frame["after_primary"] != ""),
+        child=frame["child_primary"].str.startswith("B").where(frame["child_primary"] != ""),
+        gain=frame["after_functioning"] - frame["before_functioning"],
+    )
+
+
+def test_children_in_the_trial_are_as_often_secure_as_the_truth_says(trial, large_truth):
+    seen = trial.dropna(subset="child")
+    share = seen.groupby(["therapy", "secure_before"])["child"].mean()
+    for therapy in (False, True):
+        for before in (False, True):
+            truth = child_secure_share(large_truth, therapy=therapy, secure_before=before)
+            assert share[therapy, before] == pytest.approx(truth, abs=0.025)
+    assert child_secure_share(large_truth, therapy=True) - child_secure_share(large_truth, therapy=False) == pytest.approx(0.25)
+
+
+def test_parents_in_the_trial_change_as_the_truth_says(trial, large_truth):
+    settings = large_truth["trial"]
+    insecure = trial[~trial["secure_before"]]
+    became = insecure.dropna(subset="secure_after").groupby("therapy")["secure_after"].mean()
+    gain = insecure.groupby("therapy")["gain"].mean()
+    for therapy, arm in ((True, "therapy"), (False, "usual_care")):
+        assert became[therapy] == pytest.approx(settings["becomes_secure"][arm], abs=0.02)
+        assert gain[therapy] == pytest.approx(settings["reflective_functioning"]["gain"][arm], abs=0.05)
+    same = insecure[(insecure["secure_after"] == 0) & insecure["child"].notna()]
+    slope = np.polyfit(same["gain"], same["child"].astype(float), 1)[0]
+    assert 0.05 < slope < settings["child_secure"]["per_point"] + 0.05  # error of two ratings flattens it, therapy adds to it
+
+
+def test_the_trials_missing_are_those_of_the_truth_and_its_people_nobody_elses(trial, large_truth, large):
+    settings = large_truth["trial"]
+    assert (trial["child_primary"] == "").mean() == pytest.approx(settings["missed_child_share"], abs=0.01)
+    assert (trial["after_primary"] == "").mean() == pytest.approx(settings["missed_interview_share"], abs=0.01)
+    assert trial.loc[trial["after_primary"] == "", "after_functioning"].isna().all()
+    assert not set(large["trial"]["parent_id"]) & set(large["classifications"]["person_id"])
+    assert not set(large["trial"]["child_id"]) & set(large["classifications"]["person_id"])
+    ids = pd.concat([trial["parent_id"], trial["child_id"]])
+    assert not ids.duplicated().any()
 
 
 def test_the_two_class_tables_are_the_four_class_ones_collapsed(large):
@@ -296,6 +358,7 @@ def test_more_repeated_rows_than_rows_are_refused():
         (lambda t: t.update(samples=3), "key samples: found 3; it holds the keys"),
         (lambda t: t["families"].update(siblings=200), "more siblings and grandparents than there are parents"),
         (lambda t: t["families"]["classes"].update(secure=0.9), "shares do not add up to 1"),
+        (lambda t: t["trial"]["classes"].update(secure=0.9), "key trial/classes: the shares do not add up to 1"),
         (lambda t: t["samples"].update(largest=10), "largest is below smallest"),
         (lambda t: t["waves"].update(weeks=8), "are lists"),
     ],

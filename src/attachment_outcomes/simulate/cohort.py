@@ -30,7 +30,7 @@ from attachment_outcomes.simulate.course import (
 )
 from attachment_outcomes.simulate.dirt import impossible_answers, leave_out, repeat_rows
 from attachment_outcomes.simulate.draws import Flags, Floats, Whole, part_generator
-from attachment_outcomes.simulate.families import make_families, make_samples
+from attachment_outcomes.simulate.families import make_families, make_sample_traits, make_samples, risk_shift
 from attachment_outcomes.simulate.observers import make_codings, make_reports
 from attachment_outcomes.simulate.sessions import (
     Calendar,
@@ -42,6 +42,7 @@ from attachment_outcomes.simulate.sessions import (
     make_ruptures,
     other_ratings,
 )
+from attachment_outcomes.simulate.trial import make_trial
 from attachment_outcomes.simulate.truth import check_truth
 
 IMPOSSIBLE_ANSWER = 9  # on items from 0 to 4: a slip of the key next to 0
@@ -63,8 +64,9 @@ def simulate_cohort(truth: Truth, rng: np.random.Generator | None = None) -> dic
     Returns
     -------
     dict of DataFrame
-        ``clients, waves, sessions, reports, observer, therapists, families, classifications, couples, partners, samples`` as
-        exported, and ``true_clients``: a row a client with true start and change, rupture group and how the treatment ended.
+        ``clients, waves, sessions, reports, observer, therapists, families, classifications, trial, couples, partners, samples,
+        sample_traits`` as exported, and ``true_clients``: a row a client with true start and change, rupture group and how the
+        treatment ended.
 
     Raises
     ------
@@ -108,6 +110,7 @@ def simulate_cohort(truth: Truth, rng: np.random.Generator | None = None) -> dic
         rng=generator("ratings"),
     )
     seen = seen_waves(waves, stay, calendar)
+    traits = make_sample_traits(truth, generator("sample traits"))
     names, came = clients["client_id"].to_numpy(), took_place(calendar, stay) & calendar.came
     tables = {
         "clients": client_table(clients, therapists, stay),
@@ -117,8 +120,10 @@ def simulate_cohort(truth: Truth, rng: np.random.Generator | None = None) -> dic
         "observer": make_codings(truth, names, came, ratings, generator("observers")),
         "therapists": therapist_table(truth, therapists, generator("therapist answers")),
         **make_families(truth, generator("families")),
+        "trial": make_trial(truth, generator(f"trial {truth['trial']['draw']}")),
         **make_couples(truth, generator("couples")),
-        "samples": make_samples(truth, generator("samples")),
+        "samples": make_samples(truth, generator("samples"), shift=risk_shift(truth, traits)),
+        "sample_traits": traits,
     }
     tables = add_dirt(truth, tables, base)
     return {**tables, "true_clients": true_table(clients, therapists, ruptures, stay)}

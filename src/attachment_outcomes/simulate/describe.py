@@ -8,6 +8,7 @@ import pandas as pd
 
 from attachment_outcomes.simulate.clients import Truth, therapist_sd
 from attachment_outcomes.simulate.families import AAI_CODES, CLASS_NAMES, NOT_CODEABLE, SSP_CODES
+from attachment_outcomes.simulate.trial import THERAPY, USUAL_CARE, child_secure_share
 
 # Every column of every file; {n} stands for an item's number. A test holds this to the files.
 COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
@@ -118,6 +119,25 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             "reflective_functioning": "reflective functioning, -1 to 9 (AAI)",
         },
     ),
+    "trial": (
+        "a parent in the trial, with the child",
+        {
+            "parent_id": "parent",
+            "child_id": "child",
+            "arm": f"{THERAPY} or {USUAL_CARE}, allotted at random",
+            "before_primary": "class of the interview (AAI) before treatment, as in classifications.csv",
+            "before_secondary": "organised class beside U or CC",
+            "before_forced": "organised class that a coder had to choose",
+            "before_functioning": "reflective functioning in that interview, -1 to 9",
+            "after_primary": "the same after treatment; empty without a second interview",
+            "after_secondary": "organised class beside U or CC",
+            "after_forced": "organised class that a coder had to choose",
+            "after_functioning": "reflective functioning in that interview",
+            "child_primary": "the child's class after treatment (SSP); empty if the child was not seen",
+            "child_secondary": "organised class beside D or CC",
+            "child_forced": "organised class that a coder had to choose",
+        },
+    ),
     "couples": (
         "a couple",
         {"couple_id": "couple", "partner_a": "first partner", "partner_b": "second partner"},
@@ -145,6 +165,17 @@ COLUMNS: dict[str, tuple[str, dict[str, str]]] = {
             "n": "parent-child pairs in the whole sample",
         },
     ),
+    "sample_traits": (
+        "an earlier (simulated) sample",
+        {
+            "sample_id": "sample",
+            "year": "year of its publication",
+            "risk": "low or high, of the families",
+            "relation": "mother or father",
+            "child_age": "mean age of the children, months",
+            "coding": "original or revised coding system of the Strange Situation (made up)",
+        },
+    ),
 }
 
 
@@ -152,11 +183,47 @@ def _per_cent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def _classes(truth: Truth) -> str:
-    shares = truth["families"]["classes"]
+def _classes(truth: Truth, part: str = "families") -> str:
+    shares = truth[part]["classes"]
     return ", ".join(
         f"{name} ({aai}/{ssp}) {shares[name]:.2f}" for name, aai, ssp in zip(CLASS_NAMES, AAI_CODES, SSP_CODES, strict=True)
     )
+
+
+def _trial(truth: Truth) -> list[tuple[str, str]]:
+    """Return what is true of the trial."""
+    trial = truth["trial"]
+    child, functioning, becomes = trial["child_secure"], trial["reflective_functioning"], trial["becomes_secure"]
+    treated, other, secure = (
+        child_secure_share(truth, therapy=therapy, secure_before=before)
+        for therapy, before in ((True, False), (False, False), (True, True))
+    )
+    return [
+        (
+            "Trial of therapy for parents",
+            f"{trial['parents']} parents, half of them in {THERAPY}; classes before: {_classes(truth, 'trial')}; "
+            f"{_per_cent(trial['missed_interview_share'])} have no second interview, "
+            f"{_per_cent(trial['missed_child_share'])} of children are not seen",
+        ),
+        (
+            "Children secure where the parent was insecure",
+            f"{_per_cent(treated)} with therapy, {_per_cent(other)} with usual care: a difference of {100 * (treated - other):.3g} "
+            f"points, which is {_per_cent((treated - other) / (1 - other))} of the transmissions with usual care; where the parent "
+            f"was secure {_per_cent(secure)} in both arms",
+        ),
+        (
+            "How therapy does it",
+            f"{100 * child['therapy']:.3g} points of its own, {100 * child['became_secure']:.3g} where the parent became secure "
+            f"({_per_cent(becomes['therapy'])} with therapy, {_per_cent(becomes['usual_care'])} with usual care), and "
+            f"{100 * child['per_point']:.3g} for each point of gain in reflective functioning, whether or not the class changed",
+        ),
+        (
+            "Gain in reflective functioning",
+            f"insecure parents {functioning['gain']['therapy']:+g} with therapy and {functioning['gain']['usual_care']:+g} with "
+            f"usual care, secure parents {functioning['gain']['secure']:+g}; SD {functioning['gain_sd']:g}; error of one rating SD "
+            f"{functioning['error_sd']:g}",
+        ),
+    ]
 
 
 def _truths(truth: Truth) -> list[tuple[str, str]]:
@@ -246,6 +313,7 @@ def _truths(truth: Truth) -> list[tuple[str, str]]:
             f"{families['reflective_functioning']['secure_child']:+g} where the (first) child is; grandparents' and parents' "
             f"correlates {families['reflective_functioning']['between_generations']:g} beyond their classes",
         ),
+        *_trial(truth),
         (
             "Couples (DAS total)",
             f"start {das['mean']:g} (SD {das['sd']:g}), change {das['change']:+g} (SD {das['change_sd']:g}), "
@@ -255,7 +323,8 @@ def _truths(truth: Truth) -> list[tuple[str, str]]:
         (
             "Earlier samples",
             f"kappa {samples['kappa']:g} with SD {samples['tau']:g} between {samples['samples']} samples of "
-            f"{samples['smallest']} to {samples['largest']} pairs",
+            f"{samples['smallest']} to {samples['largest']} pairs; {-samples['high_risk_kappa']:g} lower in samples at high risk "
+            f"({_per_cent(samples['high_risk_share'])} of them), the SD being that within risk",
         ),
         (
             "Faults of the export",

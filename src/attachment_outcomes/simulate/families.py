@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from attachment_outcomes.simulate.clients import Truth
-from attachment_outcomes.simulate.draws import Flags, Floats, Whole, correlated, normals, pick
+from attachment_outcomes.simulate.draws import Flags, Floats, Whole, correlated, normals, order, pick
 
 AVOIDANT, SECURE, AMBIVALENT, DISORGANISED = range(4)
 CLASS_NAMES = ("avoidant", "secure", "ambivalent", "disorganised")
@@ -26,6 +26,9 @@ FUNCTIONING_RANGE = (-1.0, 9.0)
 MOTHERS = 0.85  # share of parents who are mothers
 NOT_CODEABLE = 3  # children whose Strange Situation could not be coded
 TWO_CLASSES = ("insecure", "secure")
+EARLIEST, LATEST = 1988, 2018  # years of the earlier samples
+MOTHER_SAMPLES = 2 / 3  # share of the earlier samples that saw mothers
+REVISED = 2005  # first year of the revised coding system (made up)
 
 
 def transmit(parent: Whole, rng: np.random.Generator, *, shares: Floats, kappa: float | Floats) -> Whole:
@@ -40,7 +43,7 @@ def _organised_behind(own: Whole, model: Whole, rng: np.random.Generator, *, sha
     return np.where(own == DISORGANISED, behind, own)
 
 
-def _codes(own: Whole, behind: Whole, codes: tuple[str, ...], truth: Truth, rng: np.random.Generator) -> pd.DataFrame:
+def write_codes(own: Whole, behind: Whole, codes: tuple[str, ...], truth: Truth, rng: np.random.Generator) -> pd.DataFrame:
     """Return primary, secondary and forced codes as coders write them."""
     families, n = truth["families"], len(own)
     names = np.array(codes)
@@ -120,11 +123,16 @@ def make_families(truth: Truth, rng: np.random.Generator) -> dict[str, pd.DataFr
         np.clip(np.rint(np.where(own == SECURE, 6.0, 3.5) + normals(rng, len(own))), 1, 9) for own in (parent, elder)
     )
     coded = [
-        _coded(ids["parent"], "parent", "AAI", _codes(parent, parent_behind, AAI_CODES, truth, rng), coherence, functioning),
+        _coded(ids["parent"], "parent", "AAI", write_codes(parent, parent_behind, AAI_CODES, truth, rng), coherence, functioning),
         _coded(
-            ids["elder"], "parent", "AAI", _codes(elder, elder_behind, AAI_CODES, truth, rng), elder_coherence, elder_functioning
+            ids["elder"],
+            "parent",
+            "AAI",
+            write_codes(elder, elder_behind, AAI_CODES, truth, rng),
+            elder_coherence,
+            elder_functioning,
         ),
-        _coded(ids["child"], "child", "SSP", _codes(child, child_behind, SSP_CODES, truth, rng)),
+        _coded(ids["child"], "child", "SSP", write_codes(child, child_behind, SSP_CODES, truth, rng)),
     ]
     # The last children coded are without siblings, so that what is lost is plain to count.
     coded[2].loc[parents - NOT_CODEABLE : parents - 1, ["primary", "secondary", "forced"]] = ""
@@ -147,12 +155,42 @@ def _coded(
     return frame
 
 
-def make_samples(truth: Truth, rng: np.random.Generator) -> pd.DataFrame:
-    """Return class-by-class counts of simulated earlier samples whose true kappa differs by ``tau`` between samples."""
+def make_sample_traits(truth: Truth, rng: np.random.Generator) -> pd.DataFrame:
+    """Return what is told of the earlier samples, a row a sample: year, risk, relation, child_age (months) and coding.
+
+    The number of samples at high risk is that of the truth, rounded; which they are, and the rest, is drawn.
+    """
+    settings = truth["samples"]
+    number = settings["samples"]
+    rank = order(rng, number)
+    years = np.sort(EARLIEST + np.floor((LATEST + 1 - EARLIEST) * rng.random(number)).astype(int))
+    return pd.DataFrame(
+        {
+            "sample_id": [f"S{s + 1:02d}" for s in range(number)],
+            "year": years,
+            "risk": np.where(rank < round(settings["high_risk_share"] * number), "high", "low"),
+            "relation": np.where(order(rng, number) < round(MOTHER_SAMPLES * number), "mother", "father"),
+            "child_age": 12 + np.floor(7 * rng.random(number)).astype(int),
+            "coding": np.where(years < REVISED, "original", "revised"),
+        }
+    )
+
+
+def risk_shift(truth: Truth, traits: pd.DataFrame) -> Floats:
+    """Return how far the kappa of each sample lies from the mean of all because of its risk; these add up to 0."""
+    high = (traits["risk"] == "high").to_numpy(dtype=np.float64)
+    return np.asarray(truth["samples"]["high_risk_kappa"] * (high - high.mean()), dtype=np.float64)
+
+
+def make_samples(truth: Truth, rng: np.random.Generator, *, shift: Floats | float = 0.0) -> pd.DataFrame:
+    """Return class-by-class counts of simulated earlier samples.
+
+    Their true kappa differs by ``tau`` between samples, beside what is known to shift it.
+    """
     settings = truth["samples"]
     number = settings["samples"]
     shares = np.array([truth["families"]["classes"][c] for c in CLASS_NAMES])
-    kappas = np.clip(settings["kappa"] + settings["tau"] * normals(rng, number), 0.0, 0.95)
+    kappas = np.clip(settings["kappa"] + shift + settings["tau"] * normals(rng, number), 0.0, 0.95)
     sizes = np.rint(settings["smallest"] + (settings["largest"] - settings["smallest"]) * rng.random(number)).astype(int)
     rows = []
     for s in range(number):

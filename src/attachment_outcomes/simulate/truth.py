@@ -94,6 +94,30 @@ PARAMETERS: dict[str, Any] = {
         "sensitivity": _SECURITY,
         "reflective_functioning": {**_SECURITY, "between_generations": CORRELATION},
     },
+    "trial": {
+        "draw": (0, 1_000_000),
+        "parents": (2, 999),
+        "classes": {"avoidant": SHARE, "secure": SHARE, "ambivalent": SHARE, "disorganised": SHARE},
+        "becomes_secure": {"therapy": SHARE, "usual_care": SHARE},
+        "stays_secure": SHARE,
+        "reflective_functioning": {
+            "mean": POINTS,
+            "sd": SD,
+            "secure_parent": POINTS,
+            "gain": {"therapy": POINTS, "usual_care": POINTS, "secure": POINTS},
+            "gain_sd": SD,
+            "error_sd": SD,
+        },
+        "child_secure": {
+            "insecure_parent": SHARE,
+            "secure_parent": SHARE,
+            "therapy": POINTS,
+            "became_secure": POINTS,
+            "per_point": POINTS,
+        },
+        "missed_interview_share": SHARE,
+        "missed_child_share": SHARE,
+    },
     "couples": {
         "couples": COUNT,
         "satisfaction": {**_CHANGING, "reliability": RELIABILITY},
@@ -102,7 +126,15 @@ PARAMETERS: dict[str, Any] = {
         "avoidance": _CHANGING,
         "lost_share": SHARE,
     },
-    "samples": {"samples": COUNT, "smallest": COUNT, "largest": COUNT, "kappa": SHARE, "tau": SD},
+    "samples": {
+        "samples": COUNT,
+        "smallest": COUNT,
+        "largest": COUNT,
+        "kappa": SHARE,
+        "tau": SD,
+        "high_risk_share": SHARE,
+        "high_risk_kappa": (-1, 1),
+    },
     "dirt": {
         "missing_answer_share": SHARE,
         "blank_questionnaire_share": SHARE,
@@ -146,8 +178,11 @@ def check_truth(truth: Mapping[str, Any]) -> None:
         families, samples = truth["families"], truth["samples"]
         if families["siblings"] + families["grandparents"] > families["dyads"] - families["siblings"]:
             lines.append(problem("truth, key families", "more siblings and grandparents than there are parents."))
-        if abs(sum(families["classes"].values()) - 1) > 1e-9:
-            lines.append(problem("truth, key families/classes", "the shares do not add up to 1."))
+        lines += [
+            problem(f"truth, key {part}/classes", "the shares do not add up to 1.")
+            for part in ("families", "trial")
+            if abs(sum(truth[part]["classes"].values()) - 1) > 1e-9
+        ]
         if samples["largest"] < samples["smallest"]:
             lines.append(problem("truth, key samples", "largest is below smallest."))
         if not isinstance(truth["waves"]["weeks"], list) or not isinstance(truth["sessions"]["planned"], list):
