@@ -10,9 +10,15 @@ forced class      the organised class a coder was told to choose
 way               4-way: U and D take priority. 3-way: only organised classes; U/F counts as F. The two-class ways differ in
                   what they do with U/F and D/B: ``2-way, unresolved insecure`` counts them insecure, ``2-way, forced`` secure;
                   ``2-way, disorganised`` sets U and D against all organised classes.
+AQS               attachment Q-set: security only, so that secure and insecure are all its classes in every way that has them
+styles            self-reported styles: secure, preoccupied, dismissing, fearful, and boundary, which is no class
 
 Codes are read without regard to case; sub-classes (Ds1 to Ds4, F1 to F5, E1 to E3, A1 to A2, B1 to B4, C1 to C2, with or
 without a letter) count as their class. The plain words secure and insecure are read in the two-class ways only.
+
+Styles correspond to the interview's and the Strange Situation's classes by name: dismissing to Ds and A, secure to F and B,
+preoccupied to E and C. Fearful has no true match: in the 4-way reading it stands beside U and D because both are what is left,
+not because theory or data say that they are alike, and in the 3-way reading it is no class.
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from attachment_outcomes.errors import ConfigError, DataError, did_you_mean, problem, rows_text
+from attachment_outcomes.errors import ConfigError, DataError, StatisticsError, did_you_mean, problem, rows_text
 
 FOUR_WAY = "4-way"
 THREE_WAY = "3-way"
@@ -34,21 +40,30 @@ WAYS = [FOUR_WAY, THREE_WAY, TWO_WAY_UNRESOLVED, TWO_WAY_FORCED, TWO_WAY_DISORGA
 
 SECURE, INSECURE = "secure", "insecure"
 ORGANISED, NOT_ORGANISED = "organised", "unresolved or disorganised"
+PREOCCUPIED, DISMISSING, FEARFUL, BOUNDARY = "preoccupied", "dismissing", "fearful", "boundary"
 CANNOT_CLASSIFY = "CC"
+AQS, STYLES = "AQS", "styles"
 
 NO_PRIMARY = "no class given"
 NO_CLASS_BEHIND = "only secure or insecure given, not the class"
 NO_ORGANISED = "no organised class beside the unresolved or disorganised one"
+ON_BOUNDARY = "on the boundary of two styles"
+NO_MATCH = "fearful, which is none of three classes"
+FEARFUL_NOTE = "fearful stands beside the unresolved or disorganised class, with which it has no true match"
 
 
 @dataclass(frozen=True)
 class CodingSystem:
-    """One coding system: its organised classes with the number of their sub-classes, and the class that takes priority."""
+    """One coding system: its organised classes with the number of their sub-classes, and the class that takes priority.
+
+    ``whole`` systems have no sub-classes and no class that takes priority: a code is one of their words.
+    """
 
     organised: dict[str, int]
     priority: str
     priority_aliases: tuple[str, ...]
     secure: str
+    whole: bool = False
 
 
 SYSTEMS = {
@@ -68,6 +83,27 @@ CLASSES: dict[str, dict[str, list[str]]] = {
     }
     for name, system in SYSTEMS.items()
 }
+# Neither has an unresolved class, so the two two-class ways are the same for them.
+SYSTEMS |= {
+    # Waters & Deane (1985): a sort tells how secure a child is, not how it is insecure.
+    AQS: CodingSystem({}, "", (), SECURE, whole=True),
+    # Bartholomew & Horowitz (1991): four styles.
+    STYLES: CodingSystem({DISMISSING: 0, SECURE: 0, PREOCCUPIED: 0}, "", (), SECURE, whole=True),
+}
+CLASSES |= {
+    AQS: {TWO_WAY_UNRESOLVED: [SECURE, INSECURE], TWO_WAY_FORCED: [SECURE, INSECURE]},
+    STYLES: {
+        FOUR_WAY: [DISMISSING, SECURE, PREOCCUPIED, FEARFUL],
+        THREE_WAY: [DISMISSING, SECURE, PREOCCUPIED],
+        TWO_WAY_UNRESOLVED: [SECURE, INSECURE],
+        TWO_WAY_FORCED: [SECURE, INSECURE],
+    },
+}
+WORDS = {AQS: (SECURE, INSECURE), STYLES: (SECURE, PREOCCUPIED, DISMISSING, FEARFUL, BOUNDARY, INSECURE)}
+NOT_READ = {
+    AQS: "AQS tells secure from insecure only, not how somebody is insecure",
+    STYLES: "a self-reported style does not say who is unresolved or disorganised",
+}
 
 # Parent's interview class to the child's Strange Situation class that theory expects (van IJzendoorn, 1995).
 MATCH = {
@@ -82,9 +118,25 @@ MATCH = {
 }
 
 
+def unreadable(system: str, way: str) -> str:
+    """Return why a system's classes cannot be read in a way; nothing where they can.
+
+    Raises
+    ------
+    ConfigError
+        If the system or the way is not known.
+    """
+    _system(system)
+    if way not in WAYS:
+        raise ConfigError(problem("way", f"found {way!r}; allowed: {'; '.join(WAYS)}.{did_you_mean(way, WAYS)}"))
+    return "" if way in CLASSES[system] else f"{NOT_READ[system]}: the {way} reading has no meaning for it"
+
+
 def allowed_codes(system: str) -> list[str]:
     """Return the codes of a system without sub-classes, for messages and data dictionaries."""
     coding = _system(system)
+    if coding.whole:
+        return [*WORDS[system]]
     priority = [coding.priority, *coding.priority_aliases, CANNOT_CLASSIFY]
     return [*coding.organised, *priority, *(f"{coding.priority}/{o}" for o in coding.organised), SECURE, INSECURE]
 
@@ -145,12 +197,14 @@ def _column(frame: pd.DataFrame, name: str, system: str) -> tuple[np.ndarray, np
 def _refuse(wrong: np.ndarray, column: str, what: str, system: str) -> None:
     if wrong.any():
         rows = (np.flatnonzero(wrong) + 1).tolist()
+        whole = SYSTEMS[system].whole
+        finer = "" if whole else f", and sub-classes such as {next(iter(SYSTEMS[system].organised))}1"
+        first = "" if whole else "; the priority class is written first"
         raise DataError(
             problem(
                 f"classifications.{column}",
-                f"{what} in {rows_text(rows)}; allowed: {', '.join(allowed_codes(system))}, and sub-classes such as "
-                f"{next(iter(SYSTEMS[system].organised))}1.",
-                hint="map the study's codes to these in its YAML; the priority class is written first.",
+                f"{what} in {rows_text(rows)}; allowed: {', '.join(allowed_codes(system))}{finer}.",
+                hint=f"map the study's codes to these in its YAML{first}.",
             )
         )
 
@@ -163,7 +217,7 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
     frame : DataFrame
         Columns ``primary`` and, where there are any, ``secondary`` and ``forced`` (n rows; codes, empty = missing).
         A composite code in ``primary`` (U/F) gives the secondary class too.
-    system : {"AAI", "SSP"}
+    system : {"AAI", "SSP", "AQS", "styles"}
         Coding system.
     way : {"4-way", "3-way", "2-way, unresolved insecure", "2-way, forced", "2-way, disorganised"}
         How classes are read; see the module's vocabulary.
@@ -181,6 +235,8 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
         If the system or the way is not known.
     DataError
         If a code is not the system's, or the columns contradict each other; with row numbers, never the content.
+    StatisticsError
+        If the way has no meaning for the system (4-way of AQS); see :func:`unreadable`.
 
     Notes
     -----
@@ -193,9 +249,11 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
     >>> labels.tolist(), sum(excluded.values())
     (['F', 'F', nan], 1)
     """
-    coding = _system(system)
-    if way not in WAYS:
-        raise ConfigError(problem("way", f"found {way!r}; allowed: {'; '.join(WAYS)}.{did_you_mean(way, WAYS)}"))
+    if reason := unreadable(system, way):
+        raise StatisticsError(reason)
+    coding = SYSTEMS[system]
+    if coding.whole:
+        return _whole_classes(frame, system, way)
     primary, beside = _column(frame, "primary", system)
     secondary, _ = _column(frame, "secondary", system)
     forced, _ = _column(frame, "forced", system)
@@ -243,6 +301,27 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
     if way in (THREE_WAY, TWO_WAY_FORCED):
         excluded[NO_ORGANISED] = int((missing & (primary == coding.priority)).sum())
     return pd.Series(labels, index=frame.index, name=way).mask(missing).astype("str"), excluded
+
+
+def _whole_classes(frame: pd.DataFrame, system: str, way: str) -> tuple[pd.Series, dict[str, int]]:
+    """Read the words of a system without sub-classes; secondary and forced classes are none of its."""
+    for column in ("secondary", "forced"):
+        if column in frame:
+            _refuse(frame[column].notna().to_numpy(), column, f"a class that {system} does not have", system)
+    words = frame["primary"].astype("str").str.strip().str.casefold().fillna("").to_numpy(dtype=object)
+    _refuse(~np.isin(words, [*WORDS[system], ""]), "primary", f"a code that {system} does not have", system)
+    if way in (FOUR_WAY, THREE_WAY):
+        labels = np.where(np.isin(words, CLASSES[system][way]), words, "")
+    else:
+        labels = np.where(words == SECURE, SECURE, np.where(np.isin(words, ["", BOUNDARY]), "", INSECURE))
+    excluded = {NO_PRIMARY: int((words == "").sum())}
+    if system == STYLES:
+        excluded[ON_BOUNDARY] = int((words == BOUNDARY).sum())
+    if way in (FOUR_WAY, THREE_WAY):
+        excluded[NO_CLASS_BEHIND] = int((words == INSECURE).sum())
+    if way == THREE_WAY:
+        excluded[NO_MATCH] = int((words == FEARFUL).sum())
+    return pd.Series(labels, index=frame.index, name=way).mask(labels == "").astype("str"), excluded
 
 
 def read_class(code: str, *, system: str, way: str) -> str | None:

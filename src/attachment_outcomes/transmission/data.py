@@ -21,6 +21,7 @@ import pandas as pd
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.resampling import REPLICATES, Replicates, cluster_bootstrap
+from attachment_outcomes.transmission.classified import all_classifications
 from attachment_outcomes.transmission.relations import pairs
 
 Numbers = npt.NDArray[np.float64]
@@ -76,6 +77,23 @@ class TransmissionData:
     def pairs(self) -> pd.DataFrame:
         """The pairs whose classes are compared: those with the settings' ``labels``, all of them where none are named."""
         return self.labelled(self.settings.get("labels") or ())
+
+    @cached_property
+    def classifications(self) -> pd.DataFrame:
+        """Every class there is, in the systems' own codes: coders', those made from scores, and self-reported styles.
+
+        Raises
+        ------
+        ConfigError, DataError
+            If which class holds is not told; see :func:`.classified.all_classifications`.
+        """
+        return all_classifications(
+            self.tables["classifications"],
+            self.tables["scores"],
+            self.tables["styles"],
+            cutoffs=self.settings.get("security_cutoffs") or (),
+            style=self.settings.get("style"),
+        )
 
     def labelled(self, labels: Sequence[str], *, step: str = "pairs compared") -> pd.DataFrame:
         """Return the pairs with these labels, all where there are none; the others are counted."""
