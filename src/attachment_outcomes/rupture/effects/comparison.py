@@ -20,6 +20,7 @@ from attachment_outcomes.rupture.summary import GROUPS
 
 MIN_GROUP = 10  # per group: with fewer, HC3 and the normality of a group's mean are not to be trusted
 MIN_THERAPISTS = 5  # with fewer, even CR2 rests on next to nothing
+UNITS = "therapists"  # what clusters are called
 HIGHER, LOWER = "higher is better", "lower is better"
 TOLD_FROM = 5  # clients; smaller counts of a group are not told in notes
 UNCLUSTERED = f"fewer than {MIN_THERAPISTS} therapists known: intervals not clustered"

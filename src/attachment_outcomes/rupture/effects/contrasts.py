@@ -18,8 +18,8 @@ import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
-from attachment_outcomes.rupture.effects.comparison import HIGHER, LOWER, MIN_GROUP, MIN_THERAPISTS, Comparison, compare
-from attachment_outcomes.rupture.effects.robust import FEW_DF, Contrast, Fit, contrast, fit
+from attachment_outcomes.inference.robust_ols import FEW_DF, Contrast, Fit, contrast, fit
+from attachment_outcomes.rupture.effects.comparison import HIGHER, LOWER, MIN_GROUP, MIN_THERAPISTS, UNITS, Comparison, compare
 from attachment_outcomes.rupture.effects.unmeasured import e_value
 from attachment_outcomes.rupture.summary import GROUPS, not_assessable
 
@@ -134,12 +134,12 @@ def fitted(
     columns += [(rows.rows["group"] == g).to_numpy(dtype=float) for g in rows.groups[1:]]
     outcome = rows.rows["_post"].to_numpy(dtype=float)
     if not within:
-        return rows, fit(np.column_stack([np.ones(len(outcome)), *columns]), outcome, rows.codes)
+        return rows, fit(np.column_stack([np.ones(len(outcome)), *columns]), outcome, rows.codes, units=UNITS)
     if rows.codes is None:
         raise StatisticsError(f"fewer than {MIN_THERAPISTS} therapists known: clients cannot be compared within therapists")
     size = np.bincount(rows.codes)
     own = [x - (np.bincount(rows.codes, weights=x) / size)[rows.codes] for x in (outcome, *columns)]
-    return rows, fit(np.column_stack(own[1:]), own[0], rows.codes)
+    return rows, fit(np.column_stack(own[1:]), own[0], rows.codes, units=UNITS)
 
 
 def contrast_rows(

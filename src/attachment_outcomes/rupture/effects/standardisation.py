@@ -18,9 +18,9 @@ import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
-from attachment_outcomes.rupture.effects.comparison import HIGHER, LOWER, MIN_GROUP, Comparison, compare
+from attachment_outcomes.inference.robust_ols import contrast, fit
+from attachment_outcomes.rupture.effects.comparison import HIGHER, LOWER, MIN_GROUP, UNITS, Comparison, compare
 from attachment_outcomes.rupture.effects.contrasts import OUTCOME, contrast_row
-from attachment_outcomes.rupture.effects.robust import contrast, fit
 from attachment_outcomes.rupture.summary import GROUPS, not_assessable
 
 Numbers = npt.NDArray[np.float64]
@@ -81,7 +81,7 @@ def standardised_means(
     try:
         rows = compare(clients, post=post, adjust=adjust, cluster=cluster, min_group=min_group)
         own = {group: _design(rows, interact, group) for group in GROUPS}
-        found = fit(_design(rows, interact), rows.rows["_post"].to_numpy(dtype=float), rows.codes)
+        found = fit(_design(rows, interact), rows.rows["_post"].to_numpy(dtype=float), rows.codes, units=UNITS)
     except StatisticsError as error:
         reason = f"regression standardisation: {error}"
         return [not_assessable(definition, outcome=outcome, reason=reason, analysis=OUTCOME)]

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL
+from attachment_outcomes.inference.robust_ols import Contrast
 from attachment_outcomes.inference.steps import typed_table
 from attachment_outcomes.rupture.effects.comparison import MIN_GROUP
-from attachment_outcomes.rupture.effects.robust import Contrast
 from attachment_outcomes.rupture.specification.designs import ESTIMANDS, UNKNOWN, Design, build
 from attachment_outcomes.rupture.specification.readings import Reading
 

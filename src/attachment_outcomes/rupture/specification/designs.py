@@ -18,8 +18,8 @@ from scipy.sparse import csr_matrix
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.proportions import cluster_sums
-from attachment_outcomes.rupture.effects.comparison import MIN_GROUP, MIN_THERAPISTS
-from attachment_outcomes.rupture.effects.robust import Contrast, contrast, fit
+from attachment_outcomes.inference.robust_ols import Contrast, contrast, fit
+from attachment_outcomes.rupture.effects.comparison import MIN_GROUP, MIN_THERAPISTS, UNITS
 from attachment_outcomes.rupture.summary import GROUPS
 
 Numbers = NDArray[np.float64]
@@ -150,7 +150,7 @@ def build(
     else:
         columns.insert(0, np.ones(len(rows)))
     x = np.column_stack(columns)
-    found = fit(x, y, codes)
+    found = fit(x, y, codes, units=UNITS)
     weights = group_contrasts(int(sizes[1]), int(sizes[2]), x.shape[1], higher_is_better=higher_is_better)
     scale = np.linalg.norm(x, axis=0)
     q, r = np.linalg.qr(x / scale)

@@ -1,11 +1,11 @@
-r"""How sure is a least-squares coefficient where people differ in spread, or share a therapist, of whom there may be few?
+r"""How sure is a least-squares coefficient where people differ in spread, or share a family or a therapist, of which there may be few?
 
 Vocabulary
 ----------
-unit    what counts as one independent piece of information: a client, or a therapist with all clients
-HC3     each client's residual over 1 − leverage: allows the spread to differ from client to client
-CR2     each therapist's residuals times :math:`(I - H_{gg})^{-1/2}`: unbiased if residuals are independent and equally spread,
-        and allows clients of a therapist to be alike; with Satterthwaite's degrees of freedom it holds with few therapists
+unit    what counts as one independent piece of information: a person, or a cluster (a therapist with all clients, a family)
+HC3     each person's residual over 1 − leverage: allows the spread to differ from person to person
+CR2     each cluster's residuals times :math:`(I - H_{gg})^{-1/2}`: unbiased if residuals are independent and equally spread,
+        and allows people of a cluster to be alike; with Satterthwaite's degrees of freedom it holds with few clusters
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Contrast:
     p_value: float
 
 
-def fit(design: Numbers, outcome: Numbers, codes: Whole | None = None) -> Fit:
+def fit(design: Numbers, outcome: Numbers, codes: Whole | None = None, *, units: str = "clusters") -> Fit:
     r"""Fit by least squares, with HC3, or CR2 if rows have clusters.
 
     .. math:: V = \sum_g v_g v_g', \quad v_g = (X'X)^{-1} X_g' (I - H_{gg})^{-1/2} e_g
@@ -81,6 +81,8 @@ def fit(design: Numbers, outcome: Numbers, codes: Whole | None = None) -> Fit:
         Score points.
     codes : (n,) integers from 0, optional
         Cluster of each row.
+    units
+        What clusters are called in messages.
 
     Raises
     ------
@@ -123,8 +125,8 @@ def fit(design: Numbers, outcome: Numbers, codes: Whole | None = None) -> Fit:
     values, vectors = np.linalg.eigh(np.eye(p) - information)
     alone = int((values < _FLAT).any(axis=1).sum())
     if alone:
-        what = f"{alone} therapists alone decide a coefficient, so what is theirs and what is the group's cannot be told apart."
-        raise StatisticsError(problem("regression", what, hint="does one therapist have all clients of a group?"))
+        what = f"{alone} {units} alone decide a coefficient, so what is theirs and what is the group's cannot be told apart."
+        raise StatisticsError(problem("regression", what, hint="is all of a group in one of them?"))
     root = np.einsum("gab,gb,gcb->gac", vectors, values**-0.5, vectors)
     parts = np.einsum("gab,gb->ga", root, scores) @ back.T
     return Fit(coefficients, parts, codes, float(n - p), Robust(parts.T @ parts, root, information, back))
