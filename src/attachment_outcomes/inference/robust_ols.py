@@ -1,4 +1,4 @@
-r"""How sure is a least-squares coefficient where people differ in spread, or share a family or therapist, of which there may be few?
+r"""How sure is a least-squares coefficient where people differ in spread, or share a family or therapist, perhaps of few?
 
 Vocabulary
 ----------
