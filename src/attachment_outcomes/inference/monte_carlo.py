@@ -99,24 +99,51 @@ def monte_carlo_interval(
     MacKinnon, D. P., Lockwood, C. M., & Williams, J. (2004). Multivariate Behavioral Research, 39, 99-128.
     Preacher, K. J., & Selig, J. P. (2012). Communication Methods and Measures, 6, 77-98.
     """
+    mean, drawn = normal_draws(estimates, covariance, rng=rng, draws=draws)
+    whole = float(np.asarray(function(*mean[:, None]), dtype=float).ravel()[0])
+    if not math.isfinite(whole):
+        raise _refuse("the function is not defined for the estimates.")
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        values = np.asarray(function(*drawn.T), dtype=float)
+    if values.shape != (draws,):
+        raise _refuse(f"the function gave shape {values.shape} for {draws} draws; allowed: one value a draw.")
+    return interval_of_draws(whole, values, ci_level=ci_level, most_failed=most_failed)
+
+
+def normal_draws(
+    estimates: ArrayLike, covariance: ArrayLike, *, rng: np.random.Generator, draws: int = DRAWS
+) -> tuple[Numbers, Numbers]:
+    """Return the estimates (p,) and draws (draws, p) from their normal distribution, for several functions of the same draws.
+
+    Raises
+    ------
+    StatisticsError
+        If the covariance does not fit, is not symmetric or has a negative variance in some direction.
+    """
     check_generator(rng, place=PLACE)
     mean = as_numbers(estimates, place=PLACE, what="estimates")
     matrix = as_numbers(covariance, place=PLACE, what="covariances")
-    tails = np.array([-1.0, 1.0]) * critical(ci_level)
     if mean.ndim != 1 or matrix.shape != (len(mean), len(mean)) or not len(mean):
         raise _refuse(f"estimates have shape {mean.shape}, covariance {matrix.shape}; allowed: (p,) and (p, p).")
     if not (np.isfinite(mean).all() and np.isfinite(matrix).all()):
         raise _refuse("an estimate or covariance is missing.")
     if draws < 2:
         raise _refuse(f"{draws} draws; at least two are needed.")
-    whole = float(np.asarray(function(*mean[:, None]), dtype=float).ravel()[0])
-    if not math.isfinite(whole):
-        raise _refuse("the function is not defined for the estimates.")
-    drawn = mean + rng.standard_normal((draws, len(mean))) @ _root(matrix).T
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        values = np.asarray(function(*drawn.T), dtype=float)
-    if values.shape != (draws,):
-        raise _refuse(f"the function gave shape {values.shape} for {draws} draws; allowed: one value a draw.")
+    return mean, mean + rng.standard_normal((draws, len(mean))) @ _root(matrix).T
+
+
+def interval_of_draws(
+    estimate: float, values: Numbers, *, ci_level: float = CI_LEVEL, most_failed: float = MOST_FAILED
+) -> MonteCarlo:
+    """Return the interval of an estimate from the values (draws,) of its function; those that are not finite have failed.
+
+    Raises
+    ------
+    StatisticsError
+        If too many draws are not defined.
+    """
+    tails = np.array([-1.0, 1.0]) * critical(ci_level)
+    draws = len(values)
     kept = np.sort(values[np.isfinite(values)])
     failed = draws - len(kept)
     if failed > most_failed * draws or len(kept) < 2:
@@ -125,7 +152,7 @@ def monte_carlo_interval(
     limits = np.quantile(kept, share, method="weibull")
     errors = quantile_errors(kept, share)
     return MonteCarlo(
-        estimate=whole, std_error=float(kept.std(ddof=1)), ci_low=float(limits[0]), ci_high=float(limits[1]), ci_level=ci_level,
+        estimate=estimate, std_error=float(kept.std(ddof=1)), ci_low=float(limits[0]), ci_high=float(limits[1]), ci_level=ci_level,
         ci_low_error=float(errors[0]), ci_high_error=float(errors[1]), method="Monte-Carlo interval", draws=draws, failed=failed,
         note=f"{failed} draws are not defined and left out" if failed else "",
     )  # fmt: skip

@@ -3,14 +3,113 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.inference.steps import Part
+from attachment_outcomes.inference.estimate import Estimate, not_testable
+from attachment_outcomes.inference.steps import Part, stacked, typed_table
 from attachment_outcomes.transmission.data import TransmissionData
+from attachment_outcomes.transmission.gap.estimation import Gap, gap_from_correlations, transmission_gap
+from attachment_outcomes.transmission.gap.intervals import ANALYSIS, path_table
+from attachment_outcomes.transmission.gap.reading import complete_pairs, end_name, reliabilities
 
-TABLES: Mapping[str, Mapping[str, str]] = {}
+PATHS = {
+    "outcome": "str",
+    "definition": "str",
+    "primary": "bool",
+    "from": "str",
+    "to": "str",
+    "estimate": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+    "ci_level": "float64",
+}
+SENSITIVITY = {
+    "outcome": "str",
+    "kind": "str",
+    "mediator": "str",
+    "value": "float64",
+    "estimand": "str",
+    "estimate": "float64",
+    "ci_low": "float64",
+    "ci_high": "float64",
+}
+TABLES: Mapping[str, Mapping[str, str]] = {"gap_paths": PATHS, "gap_sensitivity": SENSITIVITY}
+RECALLED = "recalled, not checked in their source"
 
 
 def analyse(data: TransmissionData) -> Part:
-    """Say that the study does not ask for it."""
-    raise StatisticsError("the study names no mediators (transmission.gap)")
+    """Estimate the paths of the study's own families, and those of the published correlations that it names.
+
+    Raises
+    ------
+    StatisticsError
+        If the study names neither mediators nor correlations.
+    """
+    settings = data.settings.get("gap") or {}
+    if not settings.get("mediators") and not settings.get("correlations"):
+        raise StatisticsError("the study names no mediators (transmission.gap)")
+    found = [_own(data, settings)] if settings.get("mediators") else []
+    found += [_published(data, given) for given in settings.get("correlations") or []]
+    rows = [row for gap in found for row in gap.estimates]
+    sensitivity = stacked([gap.sensitivity for gap in found], SENSITIVITY)
+    return Part(rows, {"gap_paths": typed_table(path_table(rows), PATHS), "gap_sensitivity": sensitivity})
+
+
+def _own(data: TransmissionData, settings: Mapping[str, Any]) -> Gap:
+    """Return what the study's own pairs say, or why they cannot."""
+    outcome = " and ".join(end_name(data.settings, settings, side) for side in ("parent", "child"))
+    try:
+        pairs = complete_pairs(data, settings)
+        return transmission_gap(
+            pairs.parent,
+            pairs.mediators,
+            pairs.child,
+            families=pairs.families,
+            reliabilities=reliabilities(settings),
+            outcome=pairs.outcome,
+            rng=data.rng("transmission gap"),
+            ci_level=data.ci_level,
+            bootstrap=lambda statistic, values: data.resampled(statistic, values, families=pairs.families),
+        )
+    except StatisticsError as error:
+        return Gap([not_testable(ANALYSIS, str(error), outcome=outcome)])
+
+
+def _published(data: TransmissionData, given: Mapping[str, Any]) -> Gap:
+    """Return what published correlations say; they are never the primary ones."""
+    names = list(given["variables"])
+    shape = (len(names), len(names))
+    r, n, low, high = (np.full(shape, np.nan) for _ in range(4))
+    try:
+        for pair in given["pairs"]:
+            unknown = [v for v in pair["of"] if v not in names]
+            if unknown or len(set(pair["of"])) < 2:
+                raise StatisticsError("a correlation is of a variable that 'variables' does not name, or of one with itself")
+            i, j = (names.index(v) for v in pair["of"])
+            if not np.isnan(r[i, j]):
+                raise StatisticsError("a correlation is given twice")
+            for table, key in ((r, "r"), (n, "n"), (low, "ci_low"), (high, "ci_high")):
+                table[i, j] = table[j, i] = pair.get(key, np.nan)
+        apart = n[np.triu_indices(len(names), 1)]
+        one_sample = not np.isnan(apart).any() and np.ptp(apart) == 0 and np.isnan(low).all() and np.isnan(high).all()
+        found = gap_from_correlations(
+            r,
+            names=tuple(names[1:-1]),
+            n=int(apart[0]) if one_sample else n,
+            limits=None if one_sample else (low, high),
+            outcome=str(given["name"]),
+            note="; ".join([given["source"], *([] if given["verified"] else [RECALLED])]),
+            rng=data.rng("transmission gap", str(given["name"])),
+            ci_level=data.ci_level,
+        )
+    except StatisticsError as error:
+        return Gap([not_testable(ANALYSIS, str(error), outcome=str(given["name"]))])
+    return Gap([_aside(row) for row in found.estimates], found.sensitivity)
+
+
+def _aside(row: Estimate) -> Estimate:
+    return replace(row, primary=False)
