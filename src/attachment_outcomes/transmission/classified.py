@@ -12,7 +12,8 @@ from attachment_outcomes.errors import ConfigError, DataError, did_you_mean, pro
 from attachment_outcomes.measures.codes import INSECURE, SECURE, STYLES
 from attachment_outcomes.measures.targets import CODES, dimension
 
-COLUMNS = ["person_id", "about_person_id", "wave", "system", *CODES]
+TYPES = {"person_id": "str", "about_person_id": "str", "wave": "Int64", "system": "str", **dict.fromkeys(CODES, "str")}
+COLUMNS = list(TYPES)
 
 
 def all_classifications(
@@ -66,7 +67,7 @@ def all_classifications(
             raise _twice(system, "transmission.security_cutoffs")
         seen.add(system)
         parts.append(_from_score(scores, cutoff))
-    return pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)[COLUMNS]
+    return pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True).astype(TYPES)
 
 
 def _twice(system: str, setting: str) -> DataError:
