@@ -18,7 +18,7 @@ from attachment_outcomes.inference.monte_carlo import monte_carlo_interval
 from attachment_outcomes.inference.multiplicity import METHODS as ADJUSTMENTS
 from attachment_outcomes.inference.multiplicity import adjust_families, adjust_p_values
 from attachment_outcomes.inference.permutation import permutation_test, sign_flip_test
-from attachment_outcomes.inference.pooling import pool
+from attachment_outcomes.inference.pooling.random_effects import pool
 from attachment_outcomes.inference.proportions import proportion
 from attachment_outcomes.inference.resampling import METHODS, cluster_bootstrap
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attachment_outcomes.inference import agreement, two_by_two
-from attachment_outcomes.inference.pooling import pool
+from attachment_outcomes.inference.pooling.random_effects import pool
 from attachment_outcomes.measures.codes import TWO_WAY_FORCED
 from attachment_outcomes.transmission import concordance, pool_samples
 

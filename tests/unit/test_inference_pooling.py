@@ -11,7 +11,8 @@ import pytest
 from tests.references import load_reference
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.inference.pooling import fisher_z, logit_proportion, pool
+from attachment_outcomes.inference.pooling.effects import fisher_z, logit_proportion
+from attachment_outcomes.inference.pooling.random_effects import pool
 
 R_DIGITS = 1e-9  # metafor's scoring was run to a threshold of 1e-14, stored with 14 digits
 DEFAULT_R = 2e-6  # metafor's default stops when tau2 moves by less than 1e-5

@@ -15,7 +15,8 @@ from attachment_outcomes.inference.correlation import pearson
 from attachment_outcomes.inference.logistic_mixed.fit import logistic_mixed_model
 from attachment_outcomes.inference.mixed.model import MixedFit, coefficients, mixed_model
 from attachment_outcomes.inference.mixed.reading import moments_of
-from attachment_outcomes.inference.pooling import pool
+from attachment_outcomes.inference.pooling.random_effects import pool
+from attachment_outcomes.inference.pooling.tau2 import Method
 from attachment_outcomes.inference.proportions import proportion, robust_variance
 from attachment_outcomes.inference.resampling import cluster_bootstrap
 from attachment_outcomes.simulate.recovery.study import Finding
@@ -26,9 +27,7 @@ REML = "REML"
 COLUMNS = ["estimate", "std_error", "ci_low", "ci_high", "p_value"]
 
 
-def pooled_means(
-    data: tuple[Numbers, Numbers], *, method: Literal["REML", "DL", "EE"], interval: Literal["z", "hartung-knapp"]
-) -> Iterator[Finding]:
+def pooled_means(data: tuple[Numbers, Numbers], *, method: Method, interval: Literal["z", "hartung-knapp"]) -> Iterator[Finding]:
     """Pool the related and the unrelated effects of :func:`~attachment_outcomes.simulate.scenarios.pooled_samples`."""
     effects, variances = data
     for column, target in enumerate(("related", "unrelated")):
