@@ -31,7 +31,7 @@ from attachment_outcomes.inference.proportions import Proportion, proportion
 from attachment_outcomes.inference.robust_ols import FEW_DF, contrast, fit
 from attachment_outcomes.measures.codes import INSECURE, SECURE
 from attachment_outcomes.transmission.interruption.people import ARMS, COMPARISON, TREATED
-from attachment_outcomes.transmission.interruption.rows import Shared, odds_ratio_rows
+from attachment_outcomes.transmission.interruption.rows import Shared, odds_ratio_rows, of_share
 
 PRIMARY = "interaction_risk_difference"
 MOVER = "from Wilson's limits (MOVER)"
@@ -107,8 +107,8 @@ def interrupted_transmission(
     shares = {(arm, before): _share(seen, arm, before, clustered, ci_level) for before in (INSECURE, SECURE) for arm in ARMS}
     rows = [
         shared.row(
-            "child_secure", found, group=f"{arm}, parent {before}", n=found.n, n_clusters=found.n_clusters, method=found.method,
-            notes=[NO_EFFECT] if (arm, before) == (COMPARISON, INSECURE) else [],
+            "child_secure", found, group=f"{arm}, parent {before}", notes=[NO_EFFECT] if (arm, before) == (COMPARISON, INSECURE) else [],
+            **of_share(found),
         )
         for (arm, before), found in shares.items() if found is not None
     ]  # fmt: skip

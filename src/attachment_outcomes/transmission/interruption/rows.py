@@ -15,7 +15,7 @@ from scipy.stats import t as student
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.agreement import Interval
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.inference.proportions import Proportion
+from attachment_outcomes.inference.proportions import WILSON, Proportion
 from attachment_outcomes.inference.robust_logistic import FIRTH_NOTE, logistic_fit
 
 Numbers = npt.NDArray[np.float64]
@@ -60,6 +60,12 @@ class Shared:
     def silent(self, reason: str, *, group: str = "") -> Estimate:
         """Return the row that says what cannot be told."""
         return replace(not_testable(ANALYSIS, reason, outcome=self.outcome), definition=self.definition, group=group)
+
+
+def of_share(found: Proportion) -> dict[str, Any]:
+    """Return what a row says of a share beside its numbers; families are what pairs share."""
+    method = WILSON if found.method == WILSON else "Wilson interval on the effective n of families"
+    return {"n": float(found.n), "n_clusters": found.n if math.isnan(found.n_clusters) else found.n_clusters, "method": method}
 
 
 def odds_ratio_rows(
