@@ -17,12 +17,16 @@ from attachment_outcomes.transmission import concordance
 from attachment_outcomes.transmission.correspondence import between_generations
 from attachment_outcomes.transmission.relations import pairs
 
-UNRESOLVED, FORCED = "2-way, unresolved insecure", "2-way, forced"
+UNRESOLVED, FORCED, DISORGANISED = "2-way, unresolved insecure", "2-way, forced", "2-way, disorganised"
 
 
 def lists(cells):
     """Return parents and children, one entry a pair, from (parent, child, n) cells."""
     return [p for p, _, n in cells for _ in range(n)], [c for _, c, n in cells for _ in range(n)]
+
+
+def read(part):
+    return part.estimates, *(part.tables[name] for name in ("concordance", "residuals", "loglinear"))
 
 
 def by_name(rows):
@@ -63,6 +67,7 @@ def test_the_four_ways_of_the_same_codes_by_hand():
         "3-way": (4 / 5, 5),  # CC and D have no organised class beside them
         UNRESOLVED: (5 / 6, 6),
         FORCED: (4 / 5, 5),
+        DISORGANISED: (6 / 6, 6),
     }
     assert "1 of 6 pairs left out" in found["3-way"]["kappa"].note
     assert "phi" not in found["4-way"]
@@ -83,20 +88,24 @@ def test_siblings_widen_the_interval_and_change_no_estimate():
     assert once == plain
     for name in ("agreement", "kappa", "phi", "odds_ratio", "risk_difference", "risk_ratio", "interrupted"):
         assert twice[name].estimate == pytest.approx(plain[name].estimate)
-        assert twice[name].method == "cluster jackknife"
+        assert "effective n of families" in twice[name].method
         assert twice[name].n_clusters == 70
         assert twice[name].ci_high - twice[name].ci_low > 1.2 * (naive[name].ci_high - naive[name].ci_low)
+        # The same 70 families, twice: as sure as 70 pairs, but for t on 69 degrees of freedom.
+        assert twice[name].ci_high - twice[name].ci_low == pytest.approx(plain[name].ci_high - plain[name].ci_low, rel=0.08)
     assert math.isnan(twice["kappa"].p_value)
+    assert "families" not in plain["kappa"].method
 
 
-def test_jackknife_of_agreement_by_hand():
-    # Three families of 2 pairs with 2, 1 and 0 of them on the diagonal: shares without one family 1/4, 2/4 and 3/4.
+def test_the_design_effect_of_agreement_by_hand():
+    # Three families of 2 pairs with 2, 1 and 0 of them on the diagonal: deviations 1, 0, −1, so that the variance of the share is
+    # 3/2 · 2/36 = 1/12, twice that of six independent pairs, 1/24.
     found = by_name(
         concordance(["F", "F", "F", "Ds", "Ds", "F"], ["B", "B", "B", "B", "B", "A"], way=FORCED, clusters=list("aabbcc"))
     )
-    logits = np.log([1 / 3, 1, 3])
     assert found["agreement"].estimate == 0.5
-    assert found["agreement"].std_error == pytest.approx(math.sqrt(2 / 3 * (logits**2).sum()))
+    assert found["agreement"].std_error == pytest.approx(math.sqrt(1 / 12))
+    assert "few families" in found["agreement"].note
 
 
 def test_a_way_without_pairs_is_told_not_left_out():
@@ -154,7 +163,7 @@ def study():
 
 def test_a_study_from_its_tables():
     flow = Flow()
-    rows, cells, residuals = between_generations(*study(), ways=WAYS, flow=flow)
+    rows, cells, residuals, fits = read(between_generations(*study(), ways=WAYS, flow=flow))
     four = {r.estimand: r for r in rows if r.definition == "4-way"}
     assert (four["agreement"].estimate, four["agreement"].n, four["agreement"].n_clusters) == (2 / 3, 3, 2)
     assert four["agreement"].primary
@@ -163,7 +172,8 @@ def test_a_study_from_its_tables():
     # The first classification of the mother (F) counts, and of the child's two the one about this parent (D).
     assert counted[("F", "B")] == counted[("F", "A")] == counted[("U", "D")] == 1
     assert counted.sum() == 3
-    assert len(cells) == len(residuals) == 16 + 9 + 4 + 4
+    assert len(cells) == len(residuals) == 16 + 9 + 4 + 4 + 4
+    assert len(fits) == 4 + 4 + 2 + 2 + 2
     lines = flow.frame().set_index(["step", "reason"])
     assert lines.loc[("parent–child pairs", "another kind of relation"), "n_out"] == 4
     assert lines.loc[("child classified (SSP)", "child not classified"), ["n_in", "n_out"]].tolist() == [4, 3]
@@ -173,11 +183,11 @@ def test_a_study_from_its_tables():
 def test_no_pair_with_both_classes_is_one_row():
     flow = Flow()
     table, _ = study()
-    rows, cells, residuals = between_generations(table, empty("classifications"), ways=WAYS, flow=flow)
+    part = between_generations(table, empty("classifications"), ways=WAYS, flow=flow)
+    rows = part.estimates
     assert [r.estimand for r in rows] == [NOT_TESTABLE]
     assert "no parent–child pair has both" in rows[0].note
-    assert list(cells.columns) == ["system", "way", "parent_class", "child_class", "n"]
-    assert len(cells) == len(residuals) == 0
+    assert not part.tables
 
 
 def test_generations_of_three():
@@ -185,8 +195,8 @@ def test_generations_of_three():
     codes = classifications(["g", None, 0, "AAI", "F"], ["m", None, 0, "AAI", "F"], ["c", None, 0, "SSP", "B"])
     assert pairs(table)["cluster"].tolist() == [0, 0]
     for child_system, n in (("AAI", 1), ("SSP", 1)):
-        rows, _, _ = between_generations(table, codes, child_system=child_system, ways=[FORCED], flow=Flow())
-        assert by_name(rows)["agreement"].n == n
+        part = between_generations(table, codes, child_system=child_system, ways=[FORCED], flow=Flow())
+        assert by_name(part.estimates)["agreement"].n == n
 
 
 def test_people_link_pairs_where_no_family_is_named():

@@ -28,7 +28,7 @@ from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference import contingency, two_by_two
 from attachment_outcomes.inference.agreement import Counts, Interval, counts, critical, wilson
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.proportions import FEW_CLUSTERS, proportion
+from attachment_outcomes.inference.proportions import FEW_CLUSTERS, effective_wilson
 
 Numbers = npt.NDArray[np.float64]
 Statistic = Callable[[Numbers], Numbers]
@@ -66,14 +66,21 @@ class Units:
         return int(self.whole.sum())
 
 
-def as_units(table: npt.ArrayLike) -> Units:
+Tables = npt.ArrayLike | Units
+
+
+def as_units(table: Tables) -> Units:
     """Return the units of a table, or of one table a cluster; clusters of one pair each are as if there were none.
+
+    Every function of this module takes what this returns in place of the tables, which saves finding the units again.
 
     Raises
     ------
     StatisticsError
         If the tables are not square tables of counts, or all are empty.
     """
+    if isinstance(table, Units):
+        return table
     array = np.asarray(table)
     if array.ndim != 3:
         return _pairs(counts(array))
@@ -117,8 +124,18 @@ def _design_effect(units: Units, statistic: Statistic, add: float) -> float:
     return max(together / apart, 1.0) if apart > 0 else 1.0
 
 
+def t_quantile(df: float, ci_level: float) -> float:
+    """Two-sided quantile of t, of the standard normal for infinite degrees of freedom."""
+    return float(stats.t.ppf(0.5 + ci_level / 2, df)) if math.isfinite(df) else critical(ci_level)
+
+
+def t_p_value(statistic: float, df: float) -> float:
+    """Two-sided p value of t, of the standard normal for infinite degrees of freedom."""
+    return 2 * float(stats.t.sf(abs(statistic), df) if math.isfinite(df) else stats.norm.sf(abs(statistic)))
+
+
 def _t(units: Units, ci_level: float) -> float:
-    return float(stats.t.ppf(0.5 + ci_level / 2, units.count - 1)) if units.clustered else critical(ci_level)
+    return t_quantile(units.count - 1 if units.clustered else math.inf, ci_level)
 
 
 def _few(units: Units) -> str:
@@ -151,7 +168,7 @@ def _correlation(units: Units, statistic: Statistic, error_of: Callable[[Numbers
     return Interval(estimate, own, min(low, estimate), max(high, estimate), _few(units))
 
 
-def kappa_interval(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Interval:
+def kappa_interval(table: Tables, *, ci_level: float = CI_LEVEL) -> Interval:
     r"""Cohen's kappa with an interval that holds in small tables and for families.
 
     .. math:: \tanh\big(\operatorname{artanh}\tilde\kappa \pm z\,SE(\tilde\kappa)/(1 - \tilde\kappa^2)\big)
@@ -194,7 +211,7 @@ def kappa_interval(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Inter
     return _correlation(units, contingency.kappa, contingency.kappa_error, KAPPA_SPREAD, ci_level)
 
 
-def phi_interval(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Interval:
+def phi_interval(table: Tables, *, ci_level: float = CI_LEVEL) -> Interval:
     """Phi of a 2 x 2 table, with the interval of :func:`kappa_interval` and half a pair in every cell; NaN if a margin is 0."""
     units = _two(as_units(table))
     if not _full_margins(units.whole):
@@ -234,7 +251,7 @@ def _above_zero(units: Units, statistic: Statistic, scale: float, df: int, ci_le
     estimate = float(statistic(units.whole))
     design = _design_effect(units, statistic, 0.0)
     variance = design * _delta_variance(units.whole + KAPPA_SPREAD / units.whole.size, statistic)
-    bias, t = design * df / scale, float(stats.t.ppf(0.5 + ci_level / 2, units.count - 1))
+    bias, t = design * df / scale, t_quantile(units.count - 1, ci_level)
     at_zero, slope = 2 * bias**2 / df, variance / estimate if estimate > 0 else 4 * design / scale
     middle = 2 * (estimate - bias) + t**2 * slope
     root = math.sqrt(max(middle**2 - 4 * ((estimate - bias) ** 2 - t**2 * at_zero), 0.0))
@@ -242,7 +259,7 @@ def _above_zero(units: Units, statistic: Statistic, scale: float, df: int, ci_le
     return estimate, min(low, estimate), max(high, estimate)
 
 
-def cramers_v(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Interval:
+def cramers_v(table: Tables, *, ci_level: float = CI_LEVEL) -> Interval:
     r"""Cramér's V, :math:`\sqrt{\chi^2/(n(k-1))}`, with an interval that allows for its bias: V is never 0 by chance.
 
     Parameters
@@ -279,8 +296,9 @@ def cramers_v(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Interval:
     return Interval(value, math.nan, low, high)
 
 
-def cramers_v_corrected(table: npt.ArrayLike) -> float:
-    r"""Cramér's V less its bias, :math:`\sqrt{\max(0, \varphi^2 - df/(n-1))/(\tilde k - 1)}`; NaN as :func:`cramers_v`.
+def cramers_v_corrected(table: Tables) -> float:
+    r"""Cramér's V less its bias, :math:`\sqrt{\max(0, \varphi^2 - df/(n-1))/(\tilde k - 1)}`; NaN as :func:`cramers_v`,
+    and of hardly more units than classes.
 
     References
     ----------
@@ -292,10 +310,11 @@ def cramers_v_corrected(table: npt.ArrayLike) -> float:
     if sizes.min() == 1 or n < 3:
         return math.nan
     left = max(float(contingency.phi_square(whole)) - float(np.prod(sizes - 1)) / (n - 1), 0.0)
-    return math.sqrt(left / float((sizes - (sizes - 1) ** 2 / (n - 1)).min() - 1))
+    largest = float((sizes - (sizes - 1) ** 2 / (n - 1)).min() - 1)
+    return math.sqrt(left / largest) if largest > 0 else math.nan
 
 
-def uncertainty_coefficient(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Interval:
+def uncertainty_coefficient(table: Tables, *, ci_level: float = CI_LEVEL) -> Interval:
     """Theil's uncertainty coefficient of the columns given the rows (0 to 1), with an interval as :func:`cramers_v` has.
 
     References
@@ -317,23 +336,23 @@ def uncertainty_coefficient(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL)
     return Interval(value, math.nan, low, high)
 
 
-def lambda_coefficient(table: npt.ArrayLike) -> Interval:
+def lambda_coefficient(table: Tables) -> Interval:
     """Goodman and Kruskal's lambda of the columns given the rows, without an interval; NaN if all are in one column."""
     value = float(contingency.reduction_of_error(as_units(table).whole))
     return _nothing(value, "not defined: all units are in one column" if math.isnan(value) else NO_LAMBDA_INTERVAL)
 
 
-def odds_ratio(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Interval:
+def odds_ratio(table: Tables, *, ci_level: float = CI_LEVEL) -> Interval:
     """Odds ratio ad / bc with Woolf's interval; ``std_error`` is the logarithm's. See :func:`~.two_by_two.odds_ratio`."""
     return _contrast(_two(as_units(table)), two_by_two.odds_ratio, contingency.log_odds_ratio, ci_level)
 
 
-def risk_ratio(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Interval:
+def risk_ratio(table: Tables, *, ci_level: float = CI_LEVEL) -> Interval:
     """Ratio of the rows' risks with Koopman's score interval. See :func:`~.two_by_two.risk_ratio_score`."""
     return _contrast(_two(as_units(table)), two_by_two.risk_ratio_score, contingency.log_risk_ratio, ci_level)
 
 
-def risk_difference(table: npt.ArrayLike, *, ci_level: float = CI_LEVEL) -> Interval:
+def risk_difference(table: Tables, *, ci_level: float = CI_LEVEL) -> Interval:
     """First row's risk less the second's with Newcombe's interval. See :func:`~.two_by_two.risk_difference`."""
     return _contrast(_two(as_units(table)), two_by_two.risk_difference, contingency.risk_difference, ci_level)
 
@@ -352,7 +371,7 @@ def _contrast(units: Units, plain: Callable[..., Interval], statistic: Statistic
     return Interval(found.estimate, found.std_error * math.sqrt(design), low, high, note)
 
 
-def share(tables: npt.ArrayLike, *, having: Flags, among: Flags | None = None, ci_level: float = CI_LEVEL) -> Interval:
+def share(tables: Tables, *, having: Flags, among: Flags | None = None, ci_level: float = CI_LEVEL) -> Interval:
     """Return the share of pairs in some cells that lie in others: Wilson's interval, for families at their effective number.
 
     Parameters
@@ -371,10 +390,16 @@ def share(tables: npt.ArrayLike, *, having: Flags, among: Flags | None = None, c
         return _nothing(math.nan, "not defined: nobody is in these classes")
     if not units.clustered:
         return wilson(x, n, ci_level=ci_level)
-    times = units.times.astype(np.int64)
-    inside = np.repeat((units.tables * (base & having)).sum(axis=(1, 2)).astype(np.int64), times)
-    outside = np.repeat((units.tables * (base & ~having)).sum(axis=(1, 2)).astype(np.int64), times)
-    number = np.arange(len(inside))
-    codes = np.concatenate([np.repeat(number, inside), np.repeat(number, outside)])
-    found = proportion(np.arange(n) < x, clusters=codes, ci_level=ci_level)
-    return Interval(found.estimate, found.std_error, found.ci_low, found.ci_high, found.note)
+    inside, sizes = ((units.tables * cells).sum(axis=(1, 2)) for cells in (base & having, base))
+    there = sizes > 0
+    groups = int(units.times[there].sum())
+    if groups < 2 or x in (0, n):
+        found = wilson(x, n, ci_level=ci_level)
+        why = "one family only" if groups < 2 else "all alike"
+        return Interval(
+            found.estimate, found.std_error, found.ci_low, found.ci_high, f"{why}: the interval cannot allow for families"
+        )
+    spread = float((units.times * (inside - x / n * sizes) ** 2).sum())
+    wide = effective_wilson(x / n, n, variance=groups / (groups - 1) * spread / n**2, groups=groups, ci_level=ci_level)
+    note = FEW if groups < FEW_CLUSTERS else ""
+    return Interval(wide.estimate, wide.std_error, wide.ci_low, wide.ci_high, note)

@@ -219,7 +219,13 @@ def proportion(events: ArrayLike, *, clusters: ArrayLike | pd.Series | None = No
             n_clusters=groups, design_effect=np.nan, method=WILSON,
             note=f"{why}: the interval cannot allow for clusters",
         )  # fmt: skip
-    variance, df = robust_variance(y - share, codes)
+    variance, _ = robust_variance(y - share, codes)
+    return effective_wilson(share, n, variance=variance, groups=groups, ci_level=ci_level)
+
+
+def effective_wilson(share: float, n: int, *, variance: float, groups: int, ci_level: float = CI_LEVEL) -> Proportion:
+    """Return a share with Wilson's interval at its effective n, from its cluster-robust ``variance``; see :func:`proportion`."""
+    df = groups - 1
     effect = max(variance / (share * (1 - share) / n), 1.0)
     # Two or three clusters leave less than one person's worth of information; Wilson's interval is then nearly 0 to 1 anyway.
     shrink = float(norm.ppf(0.5 + ci_level / 2) / student.ppf(0.5 + ci_level / 2, df)) ** 2

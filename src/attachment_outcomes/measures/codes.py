@@ -180,7 +180,7 @@ def _parse(code: str, system: str) -> _Parsed | None:
     return _Parsed(main, beside)
 
 
-def _column(frame: pd.DataFrame, name: str, system: str) -> tuple[np.ndarray, np.ndarray]:
+def _column(frame: pd.DataFrame, name: str, system: str, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the main class and the one organised class beside it (empty string = none) of each row."""
     empty = np.full(len(frame), "", dtype=object)
     if name not in frame:
@@ -188,15 +188,15 @@ def _column(frame: pd.DataFrame, name: str, system: str) -> tuple[np.ndarray, np
     codes, words = pd.factorize(frame[name].astype("str"))  # missing is -1
     parsed = [_Parsed("", ()) if not str(w).strip() else _parse(str(w), system) for w in words]
     wrong = np.array([p is None for p in parsed] + [False])[codes]
-    _refuse(wrong, name, f"a code that the {system} does not have or that leaves the class open", system)
+    _refuse(wrong, name, f"a code that the {system} does not have or that leaves the class open", system, where)
     main = np.array([p.main if p else "" for p in parsed] + [""], dtype=object)
     beside = np.array([p.beside[0] if p and len(p.beside) == 1 else "" for p in parsed] + [""], dtype=object)
     return main[codes], beside[codes]
 
 
-def _refuse(wrong: np.ndarray, column: str, what: str, system: str) -> None:
+def _refuse(wrong: np.ndarray, column: str, what: str, system: str, where: np.ndarray) -> None:
     if wrong.any():
-        rows = (np.flatnonzero(wrong) + 1).tolist()
+        rows = (np.flatnonzero(wrong[where]) + 1).tolist()
         whole = SYSTEMS[system].whole
         finer = "" if whole else f", and sub-classes such as {next(iter(SYSTEMS[system].organised))}1"
         first = "" if whole else "; the priority class is written first"
@@ -251,29 +251,46 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
     """
     if reason := unreadable(system, way):
         raise StatisticsError(reason)
+    # The same codes come again and again: each combination is read once.
+    columns = [c for c in ("primary", "secondary", "forced") if c in frame]
+    where = frame.groupby(columns, dropna=False, sort=False).ngroup().to_numpy()
+    first = np.unique(where, return_index=True)[1]
+    read = _whole_classes if SYSTEMS[system].whole else _coded_classes
+    labels, without = read(frame.iloc[first], system, way, where)
+    found = pd.Series(labels[where], index=frame.index, name=way)
+    return found.mask(found == "").astype("str"), {reason: int(rows[where].sum()) for reason, rows in without.items()}
+
+
+def _coded_classes(frame: pd.DataFrame, system: str, way: str, where: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the label of each combination of codes (empty = none), and which have none for each reason.
+
+    ``where`` is the combination of each of the rows that were given, by whose numbers a message names what is wrong.
+    """
     coding = SYSTEMS[system]
-    if coding.whole:
-        return _whole_classes(frame, system, way)
-    primary, beside = _column(frame, "primary", system)
-    secondary, _ = _column(frame, "secondary", system)
-    forced, _ = _column(frame, "forced", system)
+    primary, beside = _column(frame, "primary", system, where)
+    secondary, _ = _column(frame, "secondary", system, where)
+    forced, _ = _column(frame, "forced", system, where)
     organised = list(coding.organised)
     is_organised = np.isin(primary, organised)
     plain = np.isin(primary, [SECURE, INSECURE])
 
-    _refuse(~np.isin(forced, [*organised, ""]), "forced", "a class that is not an organised one", system)
+    _refuse(~np.isin(forced, [*organised, ""]), "forced", "a class that is not an organised one", system, where)
     _refuse(
         ~np.isin(secondary, [*organised, coding.priority, ""]) | (is_organised & (secondary == coding.priority)),
         "secondary",
         "a class that takes priority, or a plain word, as the secondary one",
         system,
+        where,
     )
-    _refuse(is_organised & (forced != "") & (forced != primary), "forced", "another organised class than the primary one", system)
+    _refuse(
+        is_organised & (forced != "") & (forced != primary), "forced", "another organised class than the primary one", system, where
+    )
     _refuse(
         (primary == SECURE) & ~np.isin(forced, [coding.secure, ""]),
         "forced",
         "an insecure class where the primary is secure",
         system,
+        where,
     )
     second = np.where(np.isin(secondary, organised), secondary, "")
     _refuse(
@@ -281,6 +298,7 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
         "secondary",
         "another class than the composite code of the primary one",
         system,
+        where,
     )
     second = np.where(second != "", second, beside)
 
@@ -295,33 +313,33 @@ def classes(frame: pd.DataFrame, *, system: str, way: str) -> tuple[pd.Series, d
         labels = np.where(four == "", "", np.where(four == coding.priority, NOT_ORGANISED, ORGANISED))
 
     missing = labels == ""
-    excluded = {NO_PRIMARY: int((missing & (primary == "")).sum())}
+    without = {NO_PRIMARY: missing & (primary == "")}
     if way in (FOUR_WAY, THREE_WAY, TWO_WAY_DISORGANISED):
-        excluded[NO_CLASS_BEHIND] = int((missing & plain).sum())
+        without[NO_CLASS_BEHIND] = missing & plain
     if way in (THREE_WAY, TWO_WAY_FORCED):
-        excluded[NO_ORGANISED] = int((missing & (primary == coding.priority)).sum())
-    return pd.Series(labels, index=frame.index, name=way).mask(missing).astype("str"), excluded
+        without[NO_ORGANISED] = missing & (primary == coding.priority)
+    return labels, without
 
 
-def _whole_classes(frame: pd.DataFrame, system: str, way: str) -> tuple[pd.Series, dict[str, int]]:
-    """Read the words of a system without sub-classes; secondary and forced classes are none of its."""
+def _whole_classes(frame: pd.DataFrame, system: str, way: str, where: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Read the words of a system without sub-classes, which has no secondary and forced classes; as :func:`_coded_classes`."""
     for column in ("secondary", "forced"):
         if column in frame:
-            _refuse(frame[column].notna().to_numpy(), column, f"a class that {system} does not have", system)
+            _refuse(frame[column].notna().to_numpy(), column, f"a class that {system} does not have", system, where)
     words = frame["primary"].astype("str").str.strip().str.casefold().fillna("").to_numpy(dtype=object)
-    _refuse(~np.isin(words, [*WORDS[system], ""]), "primary", f"a code that {system} does not have", system)
+    _refuse(~np.isin(words, [*WORDS[system], ""]), "primary", f"a code that {system} does not have", system, where)
     if way in (FOUR_WAY, THREE_WAY):
         labels = np.where(np.isin(words, CLASSES[system][way]), words, "")
     else:
         labels = np.where(words == SECURE, SECURE, np.where(np.isin(words, ["", BOUNDARY]), "", INSECURE))
-    excluded = {NO_PRIMARY: int((words == "").sum())}
+    without = {NO_PRIMARY: words == ""}
     if system == STYLES:
-        excluded[ON_BOUNDARY] = int((words == BOUNDARY).sum())
+        without[ON_BOUNDARY] = words == BOUNDARY
     if way in (FOUR_WAY, THREE_WAY):
-        excluded[NO_CLASS_BEHIND] = int((words == INSECURE).sum())
+        without[NO_CLASS_BEHIND] = words == INSECURE
     if way == THREE_WAY:
-        excluded[NO_MATCH] = int((words == FEARFUL).sum())
-    return pd.Series(labels, index=frame.index, name=way).mask(labels == "").astype("str"), excluded
+        without[NO_MATCH] = words == FEARFUL
+    return labels, without
 
 
 def read_class(code: str, *, system: str, way: str) -> str | None:

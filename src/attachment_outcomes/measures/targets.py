@@ -63,7 +63,8 @@ def about_the_other(person: Iterable[str], other: Iterable[str], values: pd.Data
     DataFrame
         n rows with the value columns and ``found``; rows about third people are never used.
     """
-    wanted = pd.DataFrame({"person_id": list(person), "other": list(other)}).astype("str")
+    members = (pd.Series(p if isinstance(p, pd.Series) else list(p), dtype="str").reset_index(drop=True) for p in (person, other))
+    wanted = pd.DataFrame(dict(zip(("person_id", "other"), members, strict=True)))
     columns = [c for c in values.columns if c not in ("person_id", "about_person_id")]
     general = values[values["about_person_id"].isna()].drop(columns="about_person_id")
     specific = values[values["about_person_id"].notna()].rename(columns={"about_person_id": "other"})

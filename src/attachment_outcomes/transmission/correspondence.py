@@ -9,7 +9,8 @@ interrupted     the parent is insecure and the child secure
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,33 +21,37 @@ from attachment_outcomes.errors import DataError, problem
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.agreement import adjusted_residuals, expected
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
+from attachment_outcomes.inference.loglinear import LogLinear
 from attachment_outcomes.inference.proportions import cluster_codes
-from attachment_outcomes.inference.steps import Part, stacked, typed_table
-from attachment_outcomes.measures.codes import CLASSES, classes
+from attachment_outcomes.inference.steps import Part, stacked
+from attachment_outcomes.measures.codes import CLASSES, FEARFUL_NOTE, FOUR_WAY, STYLES, classes, unreadable
 from attachment_outcomes.measures.targets import CODES, about_the_other, first_classes
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.relations import pairs
-from attachment_outcomes.transmission.tables import ANALYSIS, class_tables, table_estimates
+from attachment_outcomes.transmission.table_estimates import ANALYSIS, table_estimates
+from attachment_outcomes.transmission.tables import class_tables
 
 CELLS = {"system": "str", "way": "str", "parent_class": "str", "child_class": "str", "n": "int64"}
 RESIDUALS = {**CELLS, "expected": "float64", "residual": "float64"}
-TABLES: Mapping[str, Mapping[str, str]] = {"concordance": CELLS, "residuals": RESIDUALS}
+NUMBERS = {"n": "int64", "g2": "float64", "x2": "float64", "df": "int64", "p_value": "float64", "bic": "float64"}
+FITS = {"system": "str", "way": "str", "model": "str", **NUMBERS, "method": "str", "note": "str"}
+TABLES: Mapping[str, Mapping[str, str]] = {"concordance": CELLS, "residuals": RESIDUALS, "loglinear": FITS}
+Count = Callable[..., None]
 
 
 def analyse(data: TransmissionData) -> Part:
     """Compare the classes of parents and children in every way that the settings name."""
     settings = data.settings
-    estimates, cells, residuals = between_generations(
-        data.tables["relations"],
-        data.tables["classifications"],
+    return _compared(
+        data.pairs,
+        data.classifications,
         parent_system=settings["parent_system"],
         child_system=settings["child_system"],
         ways=settings["ways"],
-        flow=data.flow,
+        count=data.count,
         ci_level=data.ci_level,
         rng=data.rng("exact test"),
     )
-    return Part(estimates, {"concordance": cells, "residuals": residuals})
 
 
 Codes = Sequence[object] | npt.NDArray[Any] | pd.Series | pd.DataFrame
@@ -74,12 +79,11 @@ def concordance(
         Pairs in which either has no class in this way are left out and counted in ``note``.
     way : {"4-way", "3-way", "2-way, unresolved insecure", "2-way, forced", "2-way, disorganised"}
         How classes are read.
-    parent_system, child_system : {"AAI", "SSP"}
+    parent_system, child_system : {"AAI", "SSP", "AQS", "styles"}
         Coding systems.
     clusters : (n,) sequence, optional
-        What pairs share (a family). If a cluster holds more than one pair, all intervals are from the jackknife over
-        clusters with t on G − 1 degrees of freedom; otherwise Wilson (shares), Fleiss–Cohen–Everitt (kappa), the
-        large-sample error of phi on Fisher's z, Woolf (odds ratio), Newcombe (risk difference) and Katz (risk ratio).
+        What pairs share (a family). If a cluster holds more than one pair, intervals are those of the effective number of
+        independent pairs, with t on G − 1 degrees of freedom; see :mod:`attachment_outcomes.inference.association`.
     primary : bool
         Marks the rows as the primary definition.
     ci_level : float
@@ -90,16 +94,28 @@ def concordance(
     Returns
     -------
     list of Estimate
-        analysis ``concordance``, outcome ``<parent_system>-<child_system>``, definition ``way``: agreement,
-        chance_agreement, kappa, and cramers_v with the p value of independence (chi-square, or Fisher's exact test if an
-        expected count is below 5). In the two-class ways also phi; odds_ratio, risk_difference and risk_ratio of the
-        child's *insecurity*, insecure against secure parents; and interrupted, the share of insecure parents whose child
-        is secure. ``n`` is the number of pairs (of pairs with an insecure parent for interrupted).
+        analysis ``concordance``, outcome ``<parent_system>-<child_system>``, definition ``way``:
+
+        - ``agreement`` (Wilson), ``chance_agreement``, ``kappa`` (Fisher's z) and ``pabak``;
+        - ``cramers_v`` with the p value of independence (chi-square, or Fisher's exact test if an expected count is below 5),
+          ``cramers_v_corrected``, ``lambda`` and ``uncertainty_coefficient`` of the child's class given the parent's;
+        - ``bowker`` and ``stuart_maxwell``, tests of symmetry and of equal margins;
+        - ``row_share``, P(child's class | parent's), one row a cell (``group``);
+        - ``lack_of_fit`` and ``bic`` of log-linear models (``group``).
+
+        In the two-class ways also ``prevalence_index``, ``bias_index`` and ``phi``; ``odds_ratio`` (Woolf), ``risk_difference``
+        (Newcombe) and ``risk_ratio`` (Koopman) of the child being in the second class (*insecure*, or disorganised), parents in
+        the second against parents in the first; ``interrupted``, the share of children in the first class whose parent is in
+        the second; and, with families, ``logistic_odds_ratio``, of a logistic regression with CR2 errors.
+        ``n`` is the number of pairs, of shares of a row the parents in it. A way that has no meaning for a system, and one in
+        which no pair has both classes, is one row ``not testable``.
 
     Raises
     ------
     DataError
         If the two differ in length, or a code is not the system's.
+    ConfigError
+        If the system or the way is not known.
 
     References
     ----------
@@ -111,6 +127,9 @@ def concordance(
     >>> {r.estimand: r.estimate for r in rows}["agreement"]
     0.75
     """
+    outcome = f"{parent_system}-{child_system}"
+    if reason := unreadable(parent_system, way) or unreadable(child_system, way):
+        return [replace(not_testable(ANALYSIS, reason, outcome=outcome), definition=way)]
     first, second = _frame(parent, "parent"), _frame(child, "child")
     n = len(first)
     if n != len(second):
@@ -124,13 +143,13 @@ def concordance(
         without_parent = int(rows.isna().sum())
         note = f"{n - int(used.sum())} of {n} pairs left out: {without_parent} without a parent's class, "
         note += f"{n - int(used.sum()) - without_parent} more without a child's"
-    tables = class_tables(
-        rows[used], columns[used], row_classes=CLASSES[parent_system][way], column_classes=CLASSES[child_system][way],
-        groups=groups[used],
+    names, column_names = CLASSES[parent_system][way], CLASSES[child_system][way]
+    tables = class_tables(rows[used], columns[used], row_classes=names, column_classes=column_names, groups=groups[used])
+    estimates, _ = table_estimates(
+        tables, outcome=outcome, way=way, parent_classes=names, child_classes=column_names, primary=primary, ci_level=ci_level,
+        note="; ".join(filter(None, [_doubt(parent_system, child_system, way), note])), rng=rng,
     )  # fmt: skip
-    return table_estimates(
-        tables, outcome=f"{parent_system}-{child_system}", way=way, primary=primary, ci_level=ci_level, note=note, rng=rng
-    )
+    return estimates
 
 
 def _frame(codes: Codes, name: str) -> pd.DataFrame:
@@ -151,7 +170,7 @@ def between_generations(
     flow: Flow,
     ci_level: float = CI_LEVEL,
     rng: np.random.Generator | None = None,
-) -> tuple[list[Estimate], pd.DataFrame, pd.DataFrame]:
+) -> Part:
     """Estimate the correspondence between parents and children of a study in each of several ways.
 
     Parameters
@@ -159,8 +178,8 @@ def between_generations(
     relations, classifications : DataFrame
         Canonical tables. Of each person the first classification in the system counts; a child's classification about
         the parent of the pair (``about_person_id``) goes before one about nobody in particular.
-    parent_system, child_system : {"AAI", "SSP"}
-        Coding systems.
+    parent_system, child_system : {"AAI", "SSP", "AQS", "styles"}
+        Coding systems. A way that has no meaning for one of them is a row ``not testable``.
     ways : sequence of str
         Ways to read the classes; the first is primary.
     flow : Flow
@@ -170,57 +189,98 @@ def between_generations(
 
     Returns
     -------
-    estimates : list of Estimate
-        Rows of :func:`concordance` for each way; pairs linked through people or families are one cluster.
-    concordance, residuals : DataFrame
-        Counts of every cell, and with expected counts and adjusted standardised residuals.
+    Part
+        ``estimates``: rows of :func:`concordance` for each way; pairs linked through people or families are one cluster.
+        ``tables``: ``concordance`` and ``residuals``, counts of every cell, and with expected counts and adjusted standardised
+        residuals; ``loglinear``, lack of fit of each model.
 
     Raises
     ------
     DataError
         If relations run in a loop, or a person's first classification is ambiguous.
     """
+    return _compared(
+        pairs(relations, flow=flow),
+        classifications,
+        parent_system=parent_system,
+        child_system=child_system,
+        ways=ways,
+        count=flow.add,
+        ci_level=ci_level,
+        rng=rng,
+    )
+
+
+def _compared(
+    table: pd.DataFrame,
+    classifications: pd.DataFrame,
+    *,
+    parent_system: str,
+    child_system: str,
+    ways: Sequence[str],
+    count: Count,
+    ci_level: float,
+    rng: np.random.Generator | None,
+) -> Part:
     system = f"{parent_system}-{child_system}"
-    table = pairs(relations, flow=flow)
     parent = about_the_other(table["parent"], table["child"], first_classes(classifications, parent_system))
     child = about_the_other(table["child"], table["parent"], first_classes(classifications, child_system))
     with_parent = parent["found"].to_numpy(dtype=bool)
     with_both = with_parent & child["found"].to_numpy(dtype=bool)
-    flow.add(f"parent classified ({parent_system})", len(table), int(with_parent.sum()), "parent not classified", unit="pairs")
-    flow.add(
-        f"child classified ({child_system})", int(with_parent.sum()), int(with_both.sum()), "child not classified", unit="pairs"
-    )
+    count(f"parent classified ({parent_system})", len(table), int(with_parent.sum()), "parent not classified", unit="pairs")
+    count(f"child classified ({child_system})", int(with_parent.sum()), int(with_both.sum()), "child not classified", unit="pairs")
     if not with_both.any():
         reason = f"no parent–child pair has both a parent's {parent_system} and a child's {child_system} classification"
-        return (
-            [not_testable(ANALYSIS, reason, outcome=system)],
-            typed_table([], CELLS),
-            typed_table([], RESIDUALS),
-        )
+        return Part([not_testable(ANALYSIS, reason, outcome=system)], {})
 
     parent, child, cluster = parent[with_both], child[with_both], table["cluster"].to_numpy()[with_both]
     estimates: list[Estimate] = []
     cells: list[pd.DataFrame] = []
+    fits: list[pd.DataFrame] = []
     for way in ways:
-        rows, _ = _counted(parent, parent_system, way, f"parent's class, {way}", flow)
-        columns, used = _counted(child[rows.notna()], child_system, way, f"child's class, {way}", flow)
-        names, column_names = CLASSES[parent_system][way], CLASSES[child_system][way]
+        if reason := unreadable(parent_system, way) or unreadable(child_system, way):
+            estimates.append(replace(not_testable(ANALYSIS, reason, outcome=system), definition=way))
+            continue
+        rows, _ = _counted(parent, parent_system, way, f"parent's class, {way}", count)
+        columns, used = _counted(child[rows.notna()], child_system, way, f"child's class, {way}", count)
         kept = columns.index[used]
         groups = np.unique(cluster[child.index.get_indexer(kept)], return_inverse=True)[1]
+        names, column_names = CLASSES[parent_system][way], CLASSES[child_system][way]
         tables = class_tables(rows[kept], columns[kept], row_classes=names, column_classes=column_names, groups=groups)
         # Counts of pairs left out go to the flow only: a note is not suppressed where a small count would be.
         note = "pairs without a class are left out and counted in the flow" if len(kept) < len(table) else ""
-        estimates += table_estimates(tables, outcome=system, way=way, primary=way == ways[0], ci_level=ci_level, note=note, rng=rng)
+        found, models = table_estimates(
+            tables, outcome=system, way=way, parent_classes=names, child_classes=column_names, primary=way == ways[0],
+            ci_level=ci_level, note="; ".join(filter(None, [_doubt(parent_system, child_system, way), note])), rng=rng,
+        )  # fmt: skip
+        estimates += found
         cells.append(_cell_rows(tables.sum(axis=0), system, way, names, column_names))
-    return estimates, stacked(cells, CELLS), stacked(cells, RESIDUALS)
+        fits.append(_fit_rows(models, system, way, int(tables.sum())))
+    return Part(
+        estimates, {"concordance": stacked(cells, CELLS), "residuals": stacked(cells, RESIDUALS), "loglinear": stacked(fits, FITS)}
+    )
 
 
-def _counted(frame: pd.DataFrame, system: str, way: str, step: str, flow: Flow) -> tuple[pd.Series, npt.NDArray[np.bool_]]:
+def _doubt(parent_system: str, child_system: str, way: str) -> str:
+    """Return what is doubtful about the diagonal: fearful beside unresolved or disorganised."""
+    return FEARFUL_NOTE if way == FOUR_WAY and (parent_system == STYLES) != (child_system == STYLES) else ""
+
+
+def _fit_rows(models: Sequence[LogLinear], system: str, way: str, n: int) -> pd.DataFrame:
+    rows = [
+        {"system": system, "way": way, "model": m.model, "n": n, "g2": m.g2, "x2": m.x2, "df": m.df, "p_value": m.p_value,
+         "bic": m.bic, "method": m.method, "note": m.note}
+        for m in models
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _counted(frame: pd.DataFrame, system: str, way: str, step: str, count: Count) -> tuple[pd.Series, npt.NDArray[np.bool_]]:
     """Read the classes, and record each reason for which a pair has none."""
     labels, excluded = classes(frame[CODES], system=system, way=way)
     left = len(frame)
     for reason, n in excluded.items():
-        flow.add(step, left, left - n, reason, unit="pairs")
+        count(step, left, left - n, reason, unit="pairs")
         left -= n
     return labels, labels.notna().to_numpy(dtype=bool)
 

@@ -70,25 +70,27 @@ def pairs(relations: pd.DataFrame, *, flow: Flow | None = None) -> pd.DataFrame:
 
 def _refuse_loops(table: pd.DataFrame) -> None:
     """Take away, again and again, everybody who is no parent of anybody left; what remains runs in a loop."""
-    left = table[["parent", "child"]]
-    while len(left):
-        rest = left[left["child"].isin(left["parent"])]
-        if len(rest) == len(left):
+    codes, people = pd.factorize(pd.concat([table["parent"], table["child"]]))
+    parents, children = codes[: len(table)], codes[len(table) :]
+    while len(parents):
+        is_parent = np.zeros(len(people), dtype=bool)
+        is_parent[parents] = True
+        goes_on = is_parent[children]
+        if goes_on.all():
             raise DataError(
                 problem(
                     "relations",
-                    f"generations run in a loop through {left['parent'].nunique()} people: somebody is their own ancestor.",
+                    f"generations run in a loop through {int(is_parent.sum())} people: somebody is their own ancestor.",
                     hint="person_a is the parent and person_b the child in every row.",
                 )
             )
-        left = rest
+        parents, children = parents[goes_on], children[goes_on]
 
 
 def _clusters(table: pd.DataFrame) -> np.ndarray:
     """Return the connected component of each pair in the graph of people and families."""
     family = table["family_id"] if "family_id" in table else pd.Series(pd.NA, index=table.index)
-    names = pd.concat([table["parent"].map(lambda p: ("person", p)), table["child"].map(lambda p: ("person", p))])
-    codes, _ = pd.factorize(names)
+    codes, _ = pd.factorize(pd.concat([table["parent"], table["child"]]))
     n = len(table)
     parents, children = codes[:n], codes[n:]
     groups, _ = pd.factorize(family)  # missing is -1 and links nobody
