@@ -1,89 +1,35 @@
-"""What do several samples' class tables say together, and how much do samples differ? Random-effects pooling."""
+"""What do several samples say together, and how much do samples differ? Random-effects pooling, one measure at a time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
 
 from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
 from attachment_outcomes.flow import Flow
-from attachment_outcomes.inference import agreement, pooling, two_by_two
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.transmission.samples.tables import RECALLED, Sample, read_samples
-from attachment_outcomes.transmission.tables import Table
+from attachment_outcomes.inference.pooling.binomial import pool_proportions
+from attachment_outcomes.inference.pooling.nested import pool_nested
+from attachment_outcomes.inference.pooling.random_effects import Pooled, pool
+from attachment_outcomes.inference.pooling.tau2 import Method
+from attachment_outcomes.transmission.samples.effects import BY_MEANING, MEASURES, Effects, read_effects
+from attachment_outcomes.transmission.samples.tables import RECALLED, Reported, Sample, read_reported, read_samples
 
 ANALYSIS = "pooled_samples"
-CLUSTER_ROBUST = "cluster-robust"
-
-Numbers = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class _Effect:
-    """One effect a sample: how it is read on the scale it is pooled on, and how it comes back."""
-
-    unit: str
-    read: Callable[[list[Table]], tuple[Numbers, Numbers]]
-    back: Callable[[float], float]
-    missing: str
-    two_class: bool = True
-    direction: str = ""
-
-
-def _cells(tables: list[Table], row: int) -> tuple[Numbers, Numbers]:
-    """Return the counts in the last (secure) column, and the totals, of one row."""
-    return np.array([float(t[row, -1]) for t in tables]), np.array([float(t[row].sum()) for t in tables])
-
-
-def _agreement(tables: list[Table]) -> tuple[Numbers, Numbers]:
-    return pooling.logit_proportion([int(np.trace(t)) for t in tables], [int(t.sum()) for t in tables])
-
-
-def _kappa(tables: list[Table]) -> tuple[Numbers, Numbers]:
-    found = [agreement.kappa(t) for t in tables]
-    return np.array([k.kappa for k in found]), np.array([k.std_error**2 for k in found])
-
-
-def _phi(tables: list[Table]) -> tuple[Numbers, Numbers]:
-    return pooling.fisher_z([two_by_two.phi(t).estimate for t in tables], [int(t.sum()) for t in tables])
-
-
-def _odds_ratio(tables: list[Table]) -> tuple[Numbers, Numbers]:
-    found = [two_by_two.odds_ratio(t) for t in tables]
-    return np.log([f.estimate for f in found]), np.array([f.std_error**2 for f in found])
-
-
-EFFECTS = {
-    "stays_secure": _Effect(
-        "proportion",
-        lambda t: pooling.logit_proportion(*_cells(t, 1)),
-        lambda x: float(expit(x)),
-        "nobody secure in the rows",
-        direction="higher is better",
-    ),
-    "becomes_secure": _Effect(
-        "proportion",
-        lambda t: pooling.logit_proportion(*_cells(t, 0)),
-        lambda x: float(expit(x)),
-        "nobody insecure in the rows",
-        direction="higher is better",
-    ),
-    "phi": _Effect("phi", _phi, math.tanh, "an empty row or column, a phi of 1, or fewer than 4 people"),
-    "odds_ratio": _Effect("odds ratio", _odds_ratio, math.exp, "an empty row or column"),
-    "agreement": _Effect("proportion", _agreement, lambda x: float(expit(x)), "no people", two_class=False),
-    "kappa": _Effect("kappa", _kappa, float, "kappa or its error not defined", two_class=False),
+Interval = Literal["z", "hartung-knapp", "hartung-knapp-modified"]
+INTERVALS: dict[Interval, str] = {
+    "hartung-knapp": "Hartung-Knapp",
+    "hartung-knapp-modified": "Hartung-Knapp modified",
+    "z": "normal",
 }
-BY_MEANING = {
-    "transmission": ["agreement", "kappa", "phi", "odds_ratio"],
-    "stability": ["stays_secure", "becomes_secure", "phi"],
-}
+MOST_COUNTED = 1000  # samples: beyond, the mixed model of counts takes longer than everything else together
+BINOMIAL, NESTED = "binomial mixed model", "three levels"
+SHARED = "samples share people or authors, which this row does not allow for: see three levels"
+OWN_UNDEFINED = "the study's own families: not defined without one of them"
 
 
 def pool_samples(
@@ -92,8 +38,8 @@ def pool_samples(
     measure: str,
     classes: Sequence[str] | None = None,
     system: str | None = None,
-    method: Literal["REML", "DL", "EE"] = "REML",
-    interval: Literal["z", "hartung-knapp"] = "z",
+    method: Method = "REML",
+    interval: Interval = "hartung-knapp",
     ci_level: float = CI_LEVEL,
     flow: Flow | None = None,
 ) -> list[Estimate]:
@@ -105,10 +51,10 @@ def pool_samples(
         Canonical ``samples`` rows, or a long frame with the columns sample_id, row_class, col_class, n (and system,
         label, cluster if there are any). Rows are parents or the earlier time, columns children or the later time.
     measure : str
-        ``stays_secure`` (of those secure in the rows, the share secure in the columns), ``becomes_secure`` (of those
-        insecure), ``agreement`` (share on the diagonal), all pooled as logits; ``phi`` (as Fisher's z); ``kappa`` (as it
-        is, with its Fleiss–Cohen–Everitt error); ``odds_ratio`` (of insecurity in the columns, insecure against secure
-        rows; as logarithm).
+        ``stays_secure`` (of those secure in the rows, the share secure in the columns) and ``becomes_secure`` (of those
+        insecure); the same named ``secure_given_secure`` and ``secure_given_insecure`` where rows are parents; ``agreement``
+        (share on the diagonal); all pooled as log odds; ``phi`` (as Fisher's z); ``kappa`` (as it is, with its
+        Fleiss–Cohen–Everitt error); ``odds_ratio`` (of insecurity in the columns, insecure against secure rows; as logarithm).
     classes : sequence, optional
         Classes in order, the secure one of two last. Without it the order of appearance, a class named S, secure, B or
         F last.
@@ -125,10 +71,11 @@ def pool_samples(
     -------
     list of Estimate
         analysis ``pooled_samples``: the pooled measure (``std_error`` on the scale pooled), its
-        ``<measure>_prediction_interval`` (limits for a new sample) and ``<measure>_i2`` (share of the variation between
-        samples that is not sampling error, with the p value of Cochran's Q). If samples share clusters, a second row
-        with a cluster-robust interval, not primary. ``n`` is the number of people, ``n_clusters`` of samples or
-        clusters. Samples recalled from memory, or without the measure, are left out and counted.
+        ``<measure>_prediction_interval`` (limits for a new sample), ``<measure>_i2`` (share of the variation between
+        samples that is not sampling error, with the p value of Cochran's Q) and ``<measure>_tau2`` (variance between samples on
+        the scale pooled, Q-profile interval). Not primary: the other interval, of shares the binomial mixed model, and where
+        samples share clusters the three-level model with cluster-robust interval. ``n`` is the number of people,
+        ``n_clusters`` of samples or clusters. Samples recalled from memory, or without the measure, are left out and counted.
 
     Raises
     ------
@@ -139,106 +86,211 @@ def pool_samples(
     StatisticsError
         If the measure needs two classes and there are more.
     """
-    if measure not in EFFECTS:
-        raise ConfigError(problem("measure", f"found {measure!r}; allowed: {', '.join(EFFECTS)}.{did_you_mean(measure, EFFECTS)}"))
+    if measure not in MEASURES:
+        raise ConfigError(
+            problem("measure", f"found {measure!r}; allowed: {', '.join(MEASURES)}.{did_you_mean(measure, MEASURES)}")
+        )
     if system is None:
         found = ["all"] if "system" not in table else sorted(table["system"].dropna().unique())
         if len(found) != 1:
             raise ConfigError(problem("system", f"the table has {len(found)} ({', '.join(found)}); name the one to pool."))
         system = found[0]
-    samples = read_samples(
-        table if "system" not in table else table[table["system"] == system],
-        systems=None if classes is None else {system: classes},
-    )
-    return _pool(samples, measure, system, method=method, interval=interval, ci_level=ci_level, flow=flow or Flow())
+    chosen = table if "system" not in table else table[table["system"] == system]
+    samples = read_samples(chosen, systems=None if classes is None else {system: classes})
+    reported = read_reported(chosen, samples, systems={system: ()}) if {"measure", "value"} <= set(table.columns) else []
+    effects = measured(samples, reported, measure, system, flow=flow or Flow())
+    return pooled_rows(effects, system, method=method, interval=interval, ci_level=ci_level)
+
+
+def measured(samples: Sequence[Sample], reported: Sequence[Reported], measure: str, system: str, *, flow: Flow) -> Effects:
+    """Return the effects of the samples of one system that may be pooled; what is recalled or not defined is counted.
+
+    Raises
+    ------
+    StatisticsError
+        If the measure needs two classes and there are more.
+    """
+    of = MEASURES[measure]
+    own, told = [s for s in samples if s.system == system], [r for r in reported if r.system == system]
+    known = [s for s in own if not s.recalled], [r for r in told if not r.recalled and r.measure in of.reported]
+    whole = len(own) + len({r.sample_id for r in told if r.measure in of.reported})
+    step = f"pooled {measure}, {system}"
+    found = read_effects(*known, of)
+    flow.add(step, whole, found.asked, RECALLED, unit="samples")
+    undefined = any(s.own and s.clustered for s in own) and not found.rows["own"].any()
+    if undefined:
+        flow.add(step, found.asked, found.asked - 1, OWN_UNDEFINED, unit="samples")
+    flow.add(step, found.asked - undefined, len(found.rows), of.missing, unit="samples")
+    return found._replace(asked=whole)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What all rows of one pooled measure share."""
+
+    effects: Effects
+    system: str
+    ci_level: float
+
+    def row(self, estimand: str, definition: str, estimate: float, low: float, high: float, **more: object) -> Estimate:
+        """Return a row whose numbers are on the scale pooled, brought back."""
+        measure = self.effects.measure
+        back = measure.back
+        return self.plain(
+            estimand, definition, float(back(estimate)), float(back(low)), float(back(high)),
+            **{"unit": measure.unit, "direction": measure.direction, **more},
+        )  # fmt: skip
+
+    def plain(self, estimand: str, definition: str, estimate: float, low: float, high: float, **more: object) -> Estimate:
+        """Return a row whose numbers are as they are."""
+        fields = {"n": float(self.effects.rows["n"].sum()), "n_clusters": float(len(self.effects.rows)), **more}
+        return Estimate(
+            analysis=ANALYSIS, estimand=estimand, outcome=self.system, definition=definition, estimate=estimate, ci_low=low,
+            ci_high=high, ci_level=self.ci_level, **fields,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    @property
+    def left(self) -> str:
+        """How many samples were left out, in words."""
+        out = self.effects.asked - len(self.effects.rows)
+        return f"; {out} left out" if out else ""
+
+    @property
+    def tests(self) -> bool:
+        """Whether 0 on the scale pooled means that rows and columns have nothing to do with each other."""
+        return self.effects.measure.counts is None
+
+
+def pooled_rows(
+    effects: Effects, system: str, *, method: Method = "REML", interval: Interval = "hartung-knapp", ci_level: float = CI_LEVEL
+) -> list[Estimate]:
+    """Return what pooling one measure gives; see :func:`pool_samples`."""
+    measure, rows = effects.measure, effects.rows
+    if rows.empty:
+        reason = f"no sample of {system} with counts that allow it, and that was read in its source"
+        return [replace(not_testable(ANALYSIS, reason, outcome=system), definition=measure.name)]
+    shared = _Rows(effects, system, ci_level)
+    y, v = rows["effect"].to_numpy(), rows["variance"].to_numpy()
+    clusters = rows["cluster"].tolist()
+    nested = 1 < len(set(clusters)) < len(rows)
+
+    def one(found: Pooled, interval: Interval, *, primary: bool) -> Estimate:
+        note = [
+            f"k = {found.k} samples{shared.left}; tau2 = {found.tau2:.4g}", found.note, SHARED if nested else "",
+            f"standard error on the scale pooled ({measure.scale})",
+        ]  # fmt: skip
+        return shared.row(
+            measure.name, f"{method}, {INTERVALS[interval]}", found.estimate, found.ci_low, found.ci_high, primary=primary,
+            std_error=found.std_error, p_value=found.p_value if shared.tests else math.nan, method=found.method,
+            note="; ".join(filter(None, note)),
+        )  # fmt: skip
+
+    whole = pool(y, v, method=method, interval=interval, ci_level=ci_level)
+    out = [one(whole, interval, primary=True)]
+    if whole.k == 1:
+        return out
+    other: Interval = "hartung-knapp" if interval == "z" else "z"
+    out += [
+        one(pool(y, v, method=method, interval=other, ci_level=ci_level), other, primary=False),
+        *_spread(shared, whole, method),
+    ]
+    if rows["successes"].notna().sum() > 1:
+        out.append(_binomial(shared))
+    if nested:
+        out += _nested(shared)
+    return out
+
+
+def _spread(shared: _Rows, whole: Pooled, definition: str) -> list[Estimate]:
+    """Return how samples differ: prediction interval, I2 and tau2."""
+    name, nan = shared.effects.measure.name, math.nan
+    return [
+        shared.row(
+            f"{name}_prediction_interval", definition, whole.estimate, whole.prediction_low, whole.prediction_high,
+            method=whole.method, note="limits for the true value of a new sample",
+        ),
+        shared.plain(
+            f"{name}_i2", definition, whole.i2, nan, nan, p_value=whole.q_p, unit="proportion", method=whole.method,
+            note=f"Q = {whole.q:.2f} on {whole.q_df} df",
+        ),
+        shared.plain(
+            f"{name}_tau2", definition, whole.tau2, whole.tau2_low, whole.tau2_high, std_error=whole.tau2_se,
+            unit=f"squared {shared.effects.measure.scale}", method=f"{whole.method}; Q-profile interval",
+        ),
+    ]  # fmt: skip
+
+
+def _binomial(shared: _Rows) -> Estimate:
+    """Return a share by the mixed model of counts, which needs no half added where nobody or everybody succeeds."""
+    name = shared.effects.measure.name
+    rows = shared.effects.rows
+    counted = rows[rows["successes"].notna()]
+    try:
+        if len(counted) > MOST_COUNTED:
+            raise StatisticsError(f"not run with more than {MOST_COUNTED} samples, for its time")
+        found = pool_proportions(counted["successes"].to_numpy(), counted["of"].to_numpy(), ci_level=shared.ci_level)
+    except StatisticsError as error:
+        return replace(not_testable(ANALYSIS, str(error), outcome=shared.system), definition=f"{name}, {BINOMIAL}")
+    out = len(rows) - len(counted)
+    back = shared.effects.measure.back
+    note = [
+        f"k = {found.k} samples", f"{out} without independent counts left out" if out else "", found.note,
+        f"variance between samples {found.tau2:.4g} (log odds)",
+        f"new sample {float(back(found.prediction_low)):.3f} to {float(back(found.prediction_high)):.3f}",
+    ]  # fmt: skip
+    return shared.plain(
+        name, BINOMIAL, found.share, found.share_low, found.share_high, primary=False, std_error=found.std_error,
+        n=float(counted["n"].sum()), n_clusters=float(len(counted)), unit="proportion",
+        direction=shared.effects.measure.direction, method=found.method, note="; ".join(filter(None, note)),
+    )  # fmt: skip
+
+
+def _nested(shared: _Rows) -> list[Estimate]:
+    """Return the pooled value where samples share clusters: three levels, with cluster-robust intervals."""
+    rows, name = shared.effects.rows, shared.effects.measure.name
+    out = []
+    for interval in ("CR2", "CR1"):
+        found = pool_nested(
+            rows["effect"].to_numpy(), rows["variance"].to_numpy(), rows["cluster"].tolist(), interval=interval,
+            ci_level=shared.ci_level,
+        )  # fmt: skip
+        note = [
+            f"k = {found.k} samples{shared.left} in {found.n_clusters} clusters",
+            f"variance {found.tau2_between:.4g} between and {found.tau2_within:.4g} within clusters", found.note,
+        ]  # fmt: skip
+        out.append(
+            shared.row(
+                name, f"{NESTED}, {interval}", found.estimate, found.ci_low, found.ci_high, primary=False,
+                std_error=found.std_error, p_value=found.p_value if shared.tests else math.nan,
+                n_clusters=float(found.n_clusters), method=found.method, note="; ".join(filter(None, note)),
+            )
+        )  # fmt: skip
+    return out
 
 
 def pooled_systems(
     samples: Sequence[Sample],
+    reported: Sequence[Reported] = (),
     *,
     pool: str | None,
     meaning: Literal["transmission", "stability"] = "transmission",
+    interval: Interval = "hartung-knapp",
     ci_level: float = CI_LEVEL,
     flow: Flow,
-) -> list[Estimate]:
+) -> tuple[list[Estimate], list[Effects]]:
     """Pool what the meaning of the tables asks for, over the samples of one two-class system; see ``pool_samples``.
 
-    transmission: agreement, kappa, phi and odds_ratio. stability: stays_secure, becomes_secure and phi.
+    transmission: kappa, agreement, phi, odds_ratio, secure_given_secure and secure_given_insecure. stability: stays_secure,
+    becomes_secure and phi. The first of them is the one that figures show. Returns the estimates, and the effects of each measure.
     """
     if pool is None:
-        return [not_testable(ANALYSIS, "the study names no system to pool (transmission.samples.pool)")]
-    chosen = [s for s in samples if s.system == pool]
-    out: list[Estimate] = []
+        return [not_testable(ANALYSIS, "the study names no system to pool (transmission.samples.pool)")], []
+    rows: list[Estimate] = []
+    effects = []
     for measure in BY_MEANING[meaning]:
-        out += _pool(chosen, measure, pool, method="REML", interval="z", ci_level=ci_level, flow=flow)
-    return out
-
-
-def _pool(
-    samples: Sequence[Sample],
-    measure: str,
-    system: str,
-    *,
-    method: Literal["REML", "DL", "EE"],
-    interval: Literal["z", "hartung-knapp"],
-    ci_level: float,
-    flow: Flow,
-) -> list[Estimate]:
-    effect = EFFECTS[measure]
-    step = f"pooled {measure}, {system}"
-    checked = [s for s in samples if not s.recalled]
-    flow.add(step, len(samples), len(checked), RECALLED, unit="samples")
-    wrong = next((s for s in checked if effect.two_class and len(s.table) != 2), None)
-    if wrong is not None:
-        raise StatisticsError(
-            problem(
-                f"{measure} of {system}",
-                f"its tables have {len(wrong.table)} classes; allowed: 2.",
-                hint="pool a secure/insecure system, or measure agreement or kappa.",
-            )
-        )
-    effects, variances = effect.read([s.table for s in checked]) if checked else (np.empty(0), np.empty(0))
-    used = np.isfinite(effects) & np.isfinite(variances) & (variances > 0)
-    flow.add(step, len(checked), int(used.sum()), effect.missing, unit="samples")
-    if not used.any():
-        reason = f"no sample of {system} with counts that allow it" + (f"; all {RECALLED}" if samples and not checked else "")
-        return [replace(not_testable(ANALYSIS, reason, outcome=system), definition=measure)]
-    kept = [s for s, keep in zip(checked, used, strict=True) if keep]
-    y, v = effects[used], variances[used]
-    people = sum(s.n for s in kept)
-    left = f"; {len(samples) - len(kept)} left out" if len(kept) < len(samples) else ""
-
-    def row(estimand: str, found: pooling.Pooled, *, definition: str, primary: bool = True) -> Estimate:
-        return Estimate(
-            analysis=ANALYSIS, estimand=estimand, outcome=system, definition=definition, primary=primary,
-            estimate=effect.back(found.estimate), std_error=found.std_error, ci_low=effect.back(found.ci_low),
-            ci_high=effect.back(found.ci_high), ci_level=ci_level, p_value=math.nan, n=people, n_clusters=found.n_clusters,
-            unit=effect.unit, direction=effect.direction, method=found.method,
-            note="; ".join(filter(None, [f"k = {found.k} samples{left}; tau2 = {found.tau2:.4g}", found.note])),
-        )  # fmt: skip
-
-    whole = pooling.pool(y, v, method=method, interval=interval, ci_level=ci_level)
-    out = [row(measure, whole, definition=method)]
-    if whole.k > 1:
-        out += [
-            Estimate(
-                analysis=ANALYSIS, estimand=f"{measure}_prediction_interval", outcome=system, definition=method,
-                estimate=effect.back(whole.estimate), ci_low=effect.back(whole.prediction_low),
-                ci_high=effect.back(whole.prediction_high), ci_level=ci_level, n=people, n_clusters=whole.n_clusters,
-                unit=effect.unit, direction=effect.direction, method=whole.method,
-                note=f"limits for a new sample, {'t' if interval == 'hartung-knapp' else 'normal'} quantile",
-            ),
-            Estimate(
-                analysis=ANALYSIS, estimand=f"{measure}_i2", outcome=system, definition=method, estimate=whole.i2,
-                p_value=whole.q_p, ci_level=ci_level, n=people, n_clusters=whole.n_clusters, unit="proportion",
-                method=whole.method, note=f"Q = {whole.q:.2f} on {whole.q_df} df",
-            ),
-        ]  # fmt: skip
-    clusters = [s.cluster for s in kept]
-    if 1 < len(set(clusters)) < len(kept) and interval == "z":
-        robust = pooling.pool(y, v, method=method, clusters=clusters, ci_level=ci_level)
-        out.append(row(measure, robust, definition=f"{method}, {CLUSTER_ROBUST}", primary=False))
-    return out
+        effects.append(measured(samples, reported, measure, pool, flow=flow))
+        rows += pooled_rows(effects[-1], pool, interval=interval, ci_level=ci_level)
+    return rows, effects
 
 
 def not_told(systems: Mapping[str, Sequence[str]], samples: Sequence[Sample]) -> list[Estimate]:

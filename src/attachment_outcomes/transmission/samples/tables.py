@@ -6,8 +6,10 @@ classes the secure one is named last.
 Vocabulary
 ----------
 sample          one table of counts of one group of people; samples of a cluster share people or authors
+own             the study's own families as one sample
 stated kappa    the kappa that the sample's authors printed
 extracted kappa the kappa that those give who took the table out of the publication, e.g. in a meta-analysis' workbook
+reported        a sample that gives no table, only r, d, a proportion (share on the diagonal) or kappa, with its n
 summed table    all tables added up; large samples dominate, and differences between samples are hidden
 """
 
@@ -23,9 +25,11 @@ import pandas as pd
 from attachment_outcomes.errors import DataError, problem, rows_text
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference import agreement
+from attachment_outcomes.inference.agreement import Interval, critical
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.jackknife import from_logit, logit
 from attachment_outcomes.inference.steps import typed_table
+from attachment_outcomes.transmission.samples.contrasts import kappas
 from attachment_outcomes.transmission.tables import CLUSTERED, Table, cluster_interval, diagonal_share
 
 STATISTICS = {
@@ -33,6 +37,7 @@ STATISTICS = {
     "label": "str",
     "cluster": "str",
     "system": "str",
+    "own": "bool",
     "n": "int64",
     "agreement": "float64",
     "chance": "float64",
@@ -41,31 +46,64 @@ STATISTICS = {
     "kappa_ci_low": "float64",
     "kappa_ci_high": "float64",
     "stated_kappa": "float64",
+    "extracted_kappa": "float64",
     "differs": "bool",
     "note": "str",
 }
+DATA_ERRORS = "data_errors"
 DIFFERS = 0.005  # kappas are printed with two decimals, so a larger distance is no rounding
 RECALLED = "recalled, not checked in its source"
 SECURE_LABELS = ("S", "secure", "B", "F")  # taken for the secure class where no order of classes is given
+REPORTED = ("r", "d", "proportion", "kappa")
+SINGLE = "kappa is 0 whatever the other reading says, because one reading has a single class: no interval"
+ONE_CLASS = "kappa is not defined: all units are in one class"
+ALL_AGREE = "the interval has no length because all units agree"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One sample's table of counts in one system."""
+    """One sample's table of counts in one system. ``families``: the tables (G, K, K) of the study's own families."""
 
     sample_id: str
     label: str
     cluster: str
     system: str
     table: Table
-    stated_kappa: float
-    extracted_kappa: float
-    recalled: bool
+    stated_kappa: float = math.nan
+    extracted_kappa: float = math.nan
+    recalled: bool = False
+    families: Table | None = None
 
     @property
     def n(self) -> int:
         """People in the table."""
         return int(self.table.sum())
+
+    @property
+    def own(self) -> bool:
+        """Whether these are the study's own families."""
+        return self.families is not None
+
+    @property
+    def clustered(self) -> bool:
+        """Whether a family has several pairs, so that pairs are not independent."""
+        return self.families is not None and len(self.families) < self.n
+
+
+@dataclass(frozen=True)
+class Reported:
+    """One number of a sample that gives no table: ``REPORTED``; limits of its 95 % interval where they were printed."""
+
+    sample_id: str
+    label: str
+    cluster: str
+    system: str
+    measure: str
+    value: float
+    n: float
+    ci_low: float
+    ci_high: float
+    recalled: bool
 
 
 def _long(table: pd.DataFrame) -> pd.DataFrame:
@@ -131,10 +169,9 @@ def read_samples(
     values = pd.to_numeric(cells["value"]).astype("float64")
     _refuse(cells, (values < 0) | ((values % 1).fillna(0) != 0), "a negative or fractional count")
     stated, extracted = (
-        rows[rows["measure"] == m].set_index(["system", "sample_id"])["value"] for m in ("kappa", "kappa_extracted")
+        rows[rows["measure"] == m].set_index(["system", "sample_id"])["value"].to_dict() for m in ("kappa", "kappa_extracted")
     )
     out: list[Sample] = []
-    incomplete = 0
     for system, of_system in cells.groupby("system", sort=True):
         names = list(systems[str(system)]) if systems is not None else None
         if names is None:
@@ -142,32 +179,58 @@ def read_samples(
         position = {name: i for i, name in enumerate(names)}
         unknown = ~(of_system["row_class"].isin(names) & of_system["col_class"].isin(names))
         _refuse(of_system, unknown, f"a class that {system} does not have", allowed=", ".join(map(str, names)))
-        for sample_id, part in of_system.groupby("sample_id", sort=True):
-            counts = np.full((len(names), len(names)), 0.0)
-            np.add.at(
-                counts,
-                (part["row_class"].map(position).to_numpy(dtype=int), part["col_class"].map(position).to_numpy(dtype=int)),
-                part["value"].to_numpy(dtype="float64"),
-            )
-            if np.isnan(counts).any() or counts.sum() == 0:
-                incomplete += 1
-                continue
-            first = part.iloc[0]
-            given, taken = (said.get((system, sample_id), math.nan) for said in (stated, extracted))
-            out.append(
-                Sample(
-                    str(sample_id),
-                    str(sample_id) if pd.isna(first["label"]) else str(first["label"]),
-                    str(sample_id) if pd.isna(first["cluster"]) else str(first["cluster"]),
-                    str(system),
-                    counts.astype(np.int64),
-                    float(given) if pd.notna(given) else math.nan,
-                    float(taken) if pd.notna(taken) else math.nan,
-                    bool((part["standing"] == "recalled").any()),
-                )
-            )
+        codes, ids = pd.factorize(of_system["sample_id"], sort=True)
+        counts = np.zeros((len(ids), len(names), len(names)))
+        row, column = (of_system[c].map(position).to_numpy(dtype=int) for c in ("row_class", "col_class"))
+        np.add.at(counts, (codes, row, column), of_system["value"].to_numpy(dtype="float64"))
+        whole = np.isfinite(counts).all(axis=(1, 2)) & (counts.sum(axis=(1, 2)) > 0)
+        first = of_system.drop_duplicates("sample_id").set_index("sample_id").loc[ids]
+        recalled = np.bincount(codes, weights=(of_system["standing"] == "recalled").to_numpy(), minlength=len(ids)) > 0
+        named_as = zip(ids, first["label"], first["cluster"], strict=True)
+        for i, (sample_id, label, cluster) in enumerate(named_as):
+            if whole[i]:
+                given, taken = (said.get((system, sample_id), math.nan) for said in (stated, extracted))
+                out.append(
+                    Sample(
+                        str(sample_id), _word(label, sample_id), _word(cluster, sample_id), str(system), counts[i].astype(np.int64),
+                        _number(given), _number(taken), bool(recalled[i]),
+                    )
+                )  # fmt: skip
     line.add("complete class tables", in_systems, len(out), "a cell without a count, or nobody in the table", unit="tables")
     return out
+
+
+def read_reported(table: pd.DataFrame, samples: Sequence[Sample], *, systems: Mapping[str, Sequence[str]]) -> list[Reported]:
+    """Return the numbers of samples that give no table of counts in one of the systems, sorted by system and sample.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Canonical ``samples`` rows; of the measures r, d, proportion (share on the diagonal) and kappa.
+    samples : sequence of Sample
+        What :func:`read_samples` found: a sample with a table in a system needs no number there.
+    systems : mapping
+        The systems that are used.
+    """
+    rows = table[table["measure"].isin(REPORTED) & table["system"].isin(list(systems)) & table["value"].notna()]
+    there = {(s.system, s.sample_id) for s in samples}
+    return [
+        Reported(
+            str(r["sample_id"]), _word(r["label"], r["sample_id"]), _word(r["cluster"], r["sample_id"]), str(r["system"]),
+            str(r["measure"]), float(r["value"]), _number(r["n"]), _number(r["ci_low"]), _number(r["ci_high"]),
+            r["standing"] == "recalled",
+        )
+        for r in rows.sort_values(["system", "sample_id", "measure"], kind="stable").to_dict("records")
+        if (r["system"], r["sample_id"]) not in there
+    ]  # fmt: skip
+
+
+def _word(found: object, otherwise: object) -> str:
+    return str(otherwise if pd.isna(found) else found)  # type: ignore[call-overload]
+
+
+def _number(found: object) -> float:
+    return math.nan if pd.isna(found) else float(found)  # type: ignore[call-overload, arg-type]
 
 
 def _refuse(frame: pd.DataFrame, wrong: pd.Series, what: str, *, allowed: str = "") -> None:
@@ -178,7 +241,7 @@ def _refuse(frame: pd.DataFrame, wrong: pd.Series, what: str, *, allowed: str = 
         raise DataError(problem("samples", text, hint="check the file's columns and classes in the study's YAML."))
 
 
-def named(samples: Sequence[Sample]) -> list[str]:
+def named(samples: Sequence[Sample | Reported]) -> list[str]:
     """Return one name a sample, unique within its system: the label, with the sample's id where labels repeat."""
     seen = pd.Series([(s.system, s.label) for s in samples], dtype=object)
     repeated = seen.duplicated(keep=False)
@@ -191,40 +254,94 @@ def sample_results(samples: Sequence[Sample], *, ci_level: float = CI_LEVEL) -> 
     Returns
     -------
     estimates : list of Estimate
-        ``sample_kappa`` (one a sample, Fleiss–Cohen–Everitt interval; a stated kappa more than 0.005 from that of the
-        counts is told in ``note``) and ``pooled_table`` (agreement and kappa of the summed table; interval by leaving
-        out one cluster of samples at a time, so that it allows for differences between samples).
+        ``sample_kappa`` (one a sample, Fleiss–Cohen–Everitt interval, of the study's own families where a family has several
+        pairs that of the jackknife over families; a stated kappa more than 0.005 from that of the counts is told in
+        ``note``), ``data_errors`` (how many tables have a stated kappa that their own counts do not give, of those with one)
+        and ``pooled_table`` (agreement and kappa of the summed table; interval by leaving out one cluster of samples at a
+        time, so that it allows for differences between samples).
     statistics : DataFrame
         One row a sample: ``STATISTICS``.
     """
     estimates: list[Estimate] = []
-    lines = []
-    for sample, name in zip(samples, named(samples), strict=True):
-        k = agreement.kappa(sample.table, ci_level=ci_level)
-        said = {"stated kappa": sample.stated_kappa, "kappa stated by those who extracted the table": sample.extracted_kappa}
-        apart = "; ".join(
-            f"{who} {value:.3f} differs from the counts' {k.kappa:.3f}"
-            for who, value in said.items()
-            if abs(k.kappa - value) > DIFFERS  # False if either is missing
-        )
-        differs = apart != ""
-        note = "; ".join(filter(None, [apart, k.note, RECALLED if sample.recalled else ""]))
-        lines.append(
-            [
-                sample.sample_id, sample.label, sample.cluster, sample.system, sample.n, k.agreement, k.chance, k.kappa,
-                k.std_error, k.ci_low, k.ci_high, sample.stated_kappa, differs, note,
-            ]
-        )  # fmt: skip
-        estimates.append(
-            Estimate(
-                analysis="sample_kappa", estimand="kappa", outcome=sample.system, group=name, estimate=k.kappa,
-                std_error=k.std_error, ci_low=k.ci_low, ci_high=k.ci_high, ci_level=ci_level, p_value=k.p_value, n=sample.n,
-                n_clusters=sample.n, unit="kappa", method="Fleiss-Cohen-Everitt", note=note,
-            )
-        )  # fmt: skip
-    for system in sorted({s.system for s in samples}):
+    lines: list[list[object]] = []
+    names = named(samples)
+    systems = sorted({s.system for s in samples})
+    for system in systems:
+        chosen = [(s, name) for s, name in zip(samples, names, strict=True) if s.system == system]
+        for row, line in _each(chosen, ci_level):
+            estimates.append(row)
+            lines.append(line)
+    statistics = typed_table([dict(zip(STATISTICS, line, strict=True)) for line in lines], STATISTICS)
+    estimates += data_errors(statistics)
+    for system in systems:
         estimates += _summed([s for s in samples if s.system == system], system, ci_level)
-    return estimates, typed_table([dict(zip(STATISTICS, line, strict=True)) for line in lines], STATISTICS)
+    return estimates, statistics
+
+
+def _each(samples: Sequence[tuple[Sample, str]], ci_level: float) -> list[tuple[Estimate, list[object]]]:
+    """Return the kappa of each table of one system, as an estimate and as a line of ``STATISTICS``."""
+    found = kappas(np.array([s.table for s, _ in samples]))
+    z = critical(ci_level)
+    out: list[tuple[Estimate, list[object]]] = []
+    for i, (sample, name) in enumerate(samples):
+        k, error = float(found.kappa[i]), float(found.std_error[i])
+        interval = Interval(k, error, k - z * error, k + z * error)
+        method, groups, p_value = "Fleiss-Cohen-Everitt", sample.n, float(found.p_value[i])
+        if sample.families is not None and sample.clustered:
+            interval = cluster_interval(interval, sample.families, _kappa, scale=float, back=float, ci_level=ci_level)
+            method, groups, p_value = CLUSTERED, len(sample.families), math.nan
+        plain = (ONE_CLASS if math.isnan(k) else SINGLE) if found.single[i] else ALL_AGREE if found.agreement[i] == 1 else ""
+        apart = _apart(sample, k)
+        note = "; ".join(filter(None, [apart, plain, interval.note, RECALLED if sample.recalled else ""]))
+        estimate = Estimate(
+            analysis="sample_kappa", estimand="kappa", outcome=sample.system, group=name, estimate=k,
+            std_error=interval.std_error, ci_low=interval.ci_low, ci_high=interval.ci_high, ci_level=ci_level, p_value=p_value,
+            n=sample.n, n_clusters=groups, unit="kappa", method=method, note=note,
+        )  # fmt: skip
+        line = [
+            sample.sample_id, sample.label, sample.cluster, sample.system, sample.own, sample.n, float(found.agreement[i]),
+            float(found.chance[i]), k, interval.std_error, interval.ci_low, interval.ci_high, sample.stated_kappa,
+            sample.extracted_kappa, apart != "", note,
+        ]  # fmt: skip
+        out.append((estimate, line))
+    return out
+
+
+def _kappa(table: Table) -> float:
+    return float(kappas(table[None]).kappa[0])
+
+
+def _apart(sample: Sample, kappa: float) -> str:
+    """Return which stated kappas are not that of the counts, in words."""
+    said = {"stated kappa": sample.stated_kappa, "kappa stated by those who extracted the table": sample.extracted_kappa}
+    return "; ".join(
+        f"{who} {value:.3f} differs from the counts' {kappa:.3f}"
+        for who, value in said.items()
+        if abs(kappa - value) > DIFFERS  # False if either is missing
+    )
+
+
+def data_errors(statistics: pd.DataFrame) -> list[Estimate]:
+    """Return how many tables have a kappa stated that is not that of their own counts: by who stated it, and in all.
+
+    No row where none is stated. ``note`` names the tables.
+    """
+    said = {"either": ["stated_kappa", "extracted_kappa"], "printed": ["stated_kappa"], "extracted": ["extracted_kappa"]}
+    out = []
+    for definition, columns in said.items():
+        given = statistics[columns].notna().any(axis=1)
+        apart = statistics[columns].sub(statistics["kappa"], axis=0).abs().gt(DIFFERS).any(axis=1)
+        if given.any():
+            wrong = statistics[apart]
+            out.append(
+                Estimate(
+                    analysis=DATA_ERRORS, estimand="tables_that_differ", definition=definition, primary=definition == "either",
+                    estimate=float(len(wrong)), n=int(given.sum()), unit="tables", direction="lower is better",
+                    method=f"stated kappa more than {DIFFERS:g} from that of the counts",
+                    note="; ".join(["of tables with a stated kappa", *(wrong["label"] + " (" + wrong["system"] + ")")]),
+                )
+            )  # fmt: skip
+    return out
 
 
 def _summed(samples: Sequence[Sample], system: str, ci_level: float) -> list[Estimate]:
@@ -241,7 +358,7 @@ def _summed(samples: Sequence[Sample], system: str, ci_level: float) -> list[Est
     methods = {"agreement": "Wilson", "kappa": "Fleiss-Cohen-Everitt"}
     if len(tables) > 1:
         share = cluster_interval(share, tables, diagonal_share, scale=logit, back=from_logit, ci_level=ci_level)
-        kappa = cluster_interval(kappa, tables, lambda t: agreement.kappa(t).kappa, scale=float, back=float, ci_level=ci_level)
+        kappa = cluster_interval(kappa, tables, _kappa, scale=float, back=float, ci_level=ci_level)
         methods = dict.fromkeys(methods, CLUSTERED)
     left_out = len(samples) - len(checked)
     note = f"summed over {len(checked)} tables" + (f"; {left_out} {RECALLED}, left out" if left_out else "")
