@@ -6,16 +6,16 @@ import json
 import math
 
 import numpy as np
-import pandas as pd
 import pytest
+from statsmodels.stats.meta_analysis import combine_effects
 from tests.references import load_reference
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.pooling.effects import fisher_z, logit_proportion
 from attachment_outcomes.inference.pooling.random_effects import pool
+from attachment_outcomes.inference.pooling.tau2 import METHODS
 
 R_DIGITS = 1e-9  # metafor's scoring was run to a threshold of 1e-14, stored with 14 digits
-DEFAULT_R = 2e-6  # metafor's default stops when tau2 moves by less than 1e-5
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,45 @@ def test_pooling_agrees_with_metafor(reference, name, method):
         assert value == pytest.approx(expected[key], rel=R_DIGITS, abs=R_DIGITS), key
     if method in ("REML", "DL"):
         assert found.tau2_se == pytest.approx(expected["tau2_se"], rel=R_DIGITS)
+
+
+@pytest.mark.parametrize("name", ["molloy2014", "raudenbush1985", "logits"])
+@pytest.mark.parametrize("method", ["ML", "PM", "HE", "SJ", "EB"])
+def test_every_estimator_of_tau2_agrees_with_metafor(name, method):
+    case = load_reference("pooling_reference")["cases"][name]
+    found = pool(case["y"], case["v"], method=method)
+    case["others"][method].check(_told(found) | {"tau2_se": found.tau2_se}, rel=R_DIGITS, abs=R_DIGITS)
+
+
+@pytest.mark.parametrize("name", ["molloy2014", "raudenbush1985", "logits"])
+def test_q_profile_interval_agrees_with_metafor(name):
+    case = load_reference("pooling_reference")["cases"][name]
+    found = pool(case["y"], case["v"])
+    case.check({"tau2_interval": [found.tau2_low, found.tau2_high]}, rel=R_DIGITS, abs=R_DIGITS)
+
+
+@pytest.mark.parametrize("name", ["molloy2014", "raudenbush1985"])
+def test_statsmodels_agrees_where_it_has_the_quantity(name):
+    case = load_reference("pooling_reference")["cases"][name]
+    y, v = np.array(case["y"]), np.array(case["v"])
+    for ours, theirs in (("DL", "dl"), ("PM", "pm")):
+        their = combine_effects(y, v, method_re=theirs)
+        found = pool(y, v, method=ours)
+        assert (found.tau2, found.estimate) == pytest.approx((their.tau2, their.mean_effect_re), rel=1e-5, abs=1e-9)
+        knapp = pool(y, v, method=ours, interval="hartung-knapp")
+        assert knapp.std_error == pytest.approx(their.sd_eff_w_re_hksj, rel=1e-5)
+    assert pool(y, v, method="EE").std_error == pytest.approx(their.sd_eff_w_fe, rel=1e-12)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_alike_samples_have_no_tau2(method):
+    found = pool([0.300, 0.301], [0.02, 0.03], method=method)
+    # Sidik and Jonkman's estimate is above 0 wherever effects are not identical.
+    assert (found.tau2 == 0) == (method != "SJ")
+    assert found.tau2 < 1e-6
+    if method != "EE":
+        assert (found.tau2_low, found.tau2_high) == (0, 0)  # more alike than 97.5 % of pairs would be
+    assert math.isfinite(found.tau2_se) == (method != "EE")
 
 
 @pytest.mark.parametrize("name", ["molloy2014", "raudenbush1985", "logits"])
@@ -90,18 +129,6 @@ def test_effects_agree_with_escalc(reference):
     np.testing.assert_allclose(np.stack(fisher_z(z["r"], z["n"])), [z["y"], z["v"]], atol=1e-13)
     p = reference["logit"]
     np.testing.assert_allclose(np.stack(logit_proportion(p["x"], p["n"])), [p["y"], p["v"]], atol=1e-12)
-
-
-def test_shared_reference_of_molloy(shared_data):
-    folder = shared_data / "meta_analysis"
-    table = pd.read_csv(folder / "dat_molloy2014.csv")
-    expected = json.loads((folder / "reference.json").read_text(encoding="utf-8"))
-    y, v = fisher_z(table["ri"], table["ni"])
-    for name, method in (("molloy2014_ZCOR_REML", "REML"), ("molloy2014_ZCOR_DL", "DL"), ("molloy2014_ZCOR_FE", "EE")):
-        found = pool(y, v, method=method)
-        assert (found.estimate, found.std_error, found.tau2) == pytest.approx(
-            (expected[name]["b"], expected[name]["se"], expected[name]["tau2"]), abs=DEFAULT_R
-        )
 
 
 def test_equal_effects_have_no_tau2():

@@ -129,21 +129,19 @@ def meta_regression(
     beta = inverse @ (wx.T @ y)
     e = y - basis @ beta
     df = np.full(p, float(k - p))
-    covariance, groups, notes = inverse, math.nan, []
+    covariance, groups, notes = back @ inverse @ back.T, math.nan, []
     if clusters is not None:
         code = cluster_codes(clusters, n=k, missing="refuse")
         groups = int(code.max()) + 1
         if groups - p < FEWEST_LEFT:
             what = f"found {groups} for {p} coefficients; allowed: {FEWEST_LEFT} or more beyond the coefficients."
             raise StatisticsError(problem("clusters", what, hint="fewer moderators."))
-        scores, information = _by_cluster(code, wx, basis, e)
-        found = robust_covariance(scores, information, bias_reduced=True)
-        covariance, df = found.covariance, _df_of_terms(scores, information, back)
+        found = robust_covariance(x, e, v + tau2, 0.0, code, bias_reduced=True)
+        covariance, df = found.covariance, found.df
     elif interval == "hartung-knapp":
-        covariance = inverse * float(w @ e**2) / (k - p)
+        covariance = covariance * float(w @ e**2) / (k - p)
     else:
         df = np.full(p, math.inf)
-    covariance = back @ covariance @ back.T
     table = coefficient_table(names, back @ beta, covariance, df, ci_level)
 
     w0 = 1 / v
@@ -203,20 +201,6 @@ def checked_design(design: pd.DataFrame, k: int) -> tuple[list[str], Numbers]:
         what = f"found {k} samples for {p} coefficients; allowed: {FEWEST_LEFT} or more beyond the coefficients."
         raise StatisticsError(problem(place, what, hint="fewer moderators."))
     return [INTERCEPT, *names], np.column_stack([np.ones(k), x])
-
-
-def _by_cluster(code: npt.NDArray[np.int64], wx: Numbers, x: Numbers, e: Numbers) -> tuple[Numbers, Numbers]:
-    groups, p = int(code.max()) + 1, x.shape[1]
-    scores, information = np.zeros((groups, p)), np.zeros((groups, p, p))
-    np.add.at(scores, code, wx * e[:, None])
-    np.add.at(information, code, wx[:, :, None] * x[:, None, :])
-    return scores, information
-
-
-def _df_of_terms(scores: Numbers, information: Numbers, back: Numbers) -> Numbers:
-    """Return Satterthwaite's degrees of freedom in the moderators' own units."""
-    forth = np.linalg.inv(back)
-    return robust_covariance(scores @ forth, forth.T @ information @ forth, bias_reduced=True).df
 
 
 def coefficient_table(names: list[str], beta: Numbers, covariance: Numbers, df: Numbers, ci_level: float) -> pd.DataFrame:

@@ -138,10 +138,8 @@ def pool_nested(
     df = np.full(p, math.inf if interval == "z" else float(groups - p))
     covariance = back @ best.inverse @ back.T
     if interval in ("CR1", "CR2"):
-        # The working covariance's inverse joins samples of a cluster, so scores are summed after it was applied.
-        scores = best.by_cluster(best.solve(x), best.residuals)
-        information = best.by_cluster(best.solve(x), x)
-        found = robust_covariance(scores[:, :, 0], information, bias_reduced=interval == "CR2")
+        own, shared = v + best.variances[1], best.variances[0]
+        found = robust_covariance(x, best.residuals[:, 0], own, shared, code, bias_reduced=interval == "CR2")
         covariance, df = found.covariance, found.df
     table = coefficient_table(names, back @ best.beta, covariance, df, ci_level)
     first = table.iloc[0]

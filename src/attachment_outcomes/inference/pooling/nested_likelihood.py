@@ -36,17 +36,6 @@ class Point:
     expected: Numbers
     observed: Numbers
     trace_p: float
-    diagonal: Numbers
-    shrink: Numbers
-    code: npt.NDArray[np.int64]
-
-    def solve(self, columns: Numbers) -> Numbers:
-        """Return the inverse covariance times columns (k, q)."""
-        return _solve(columns, self.diagonal, self.shrink, self.code)
-
-    def by_cluster(self, left: Numbers, right: Numbers) -> Numbers:
-        """Return left' right of each cluster, (G, p, q)."""
-        return _sums(left[:, :, None] * right[:, None, :], self.code, len(self.shrink))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +87,7 @@ class Clustered:
             for j in range(2):
                 both[i, j] += -2 * (inverse * (gx[i].T @ agx[j])).sum() + np.trace(inverse @ first[i] @ inverse @ first[j])
                 quadratic[i, j] = (gr[i] * agr[j]).sum() - (xgr[i].T @ inverse @ xgr[j]).item()
-        return Point(
-            variances, loglik, beta[:, 0], inverse, e, gradient, both / 2, quadratic - both / 2, float(trace[1]), d, shrink, code
-        )  # fmt: skip
+        return Point(variances, loglik, beta[:, 0], inverse, e, gradient, both / 2, quadratic - both / 2, float(trace[1]))
 
 
 def _sums(values: Numbers, code: npt.NDArray[np.int64], groups: int) -> Numbers:

@@ -1,8 +1,12 @@
 r"""Standard errors that hold where samples share people or authors: cluster-robust covariance of weighted coefficients.
 
-With weights :math:`W = \Sigma^{-1}` of a working model, cluster g gives a score :math:`s_g = X_g'W_ge_g` and information
-:math:`J_g = X_g'W_gX_g`; the coefficients' covariance is :math:`(\sum J)^{-1} \sum s_gs_g' (\sum J)^{-1}`, times G/(G − p) (CR1),
-or with each score enlarged by what its cluster took from the residuals (CR2).
+The working model says that effects of cluster g have covariance :math:`\Phi_g`, and weights are its inverse. With
+:math:`M = (\sum X_g'\Phi_g^{-1}X_g)^{-1}` the coefficients' covariance is
+
+.. math:: M \Big(\sum_g X_g'\Phi_g^{-1}A_g e_ge_g'A_g'\Phi_g^{-1}X_g\Big) M
+
+times G/(G − p) and without A (CR1), or with :math:`A_g = D'(D(\Phi_g - X_gMX_g')D')^{-1/2}D`, :math:`D'D = \Phi_g`, which makes it
+unbiased if the working model holds (CR2).
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.float64]
 
-FLAT = 1e-10  # a cluster's share of the information above 1 − this: it alone determines a coefficient
+FLAT = 1e-10  # eigenvalue, relative to the largest, that is taken as 0: there the cluster alone determines a coefficient
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +29,25 @@ class RobustCovariance:
     df: Numbers
 
 
-def robust_covariance(scores: Numbers, information: Numbers, *, bias_reduced: bool) -> RobustCovariance:
+def robust_covariance(
+    x: Numbers, residuals: Numbers, own: Numbers, shared: float, code: npt.NDArray[np.int64], *, bias_reduced: bool
+) -> RobustCovariance:
     r"""Return CR1 with G − p degrees of freedom, or CR2 with Satterthwaite's.
 
     Parameters
     ----------
-    scores, information : (G, p), (G, p, p) arrays
-        By cluster, as above.
+    x, residuals : (k, p), (k,) arrays
+        Design and residuals of the weighted fit.
+    own, shared : (k,) array, float
+        The working model: :math:`\Phi_g = \operatorname{diag}(own) + shared\,11'`.
+    code : (k,) array
+        Each sample's cluster, numbered from 0.
     bias_reduced : bool
-        CR2: unbiased if the working model holds. In the coordinates in which :math:`\sum J` is the identity, the adjustment that
-        takes :math:`\Sigma` itself as its target is :math:`(I - J_g)^{-1/2}`, which needs p × p matrices only.
+        CR2, else CR1.
+
+    Notes
+    -----
+    As clubSandwich; its :math:`A_g` is one of several that fulfil the equation, and D the Cholesky factor.
 
     References
     ----------
@@ -42,23 +55,29 @@ def robust_covariance(scores: Numbers, information: Numbers, *, bias_reduced: bo
     Business & Economic Statistics, 36, 672-683. Hedges, L. V., Tipton, E., & Johnson, M. C. (2010). Research Synthesis Methods, 1,
     39-65.
     """
-    groups, p = scores.shape
-    total = information.sum(axis=0)
+    p = x.shape[1]
+    rows = [np.flatnonzero(code == g) for g in range(int(code.max()) + 1)]
+    groups = len(rows)
+    phis = [np.diag(own[r]) + shared for r in rows]
+    weighted = [np.linalg.solve(phi, x[r]) for phi, r in zip(phis, rows, strict=True)]  # Φ⁻¹X of each cluster
+    m = np.linalg.inv(sum(x[r].T @ wx for r, wx in zip(rows, weighted, strict=True)))
     if not bias_reduced:
-        bread = np.linalg.inv(total)
-        return RobustCovariance(bread @ (scores.T @ scores) @ bread * groups / (groups - p), np.full(p, float(groups - p)))
-    unit = np.linalg.inv(np.linalg.cholesky(total))
-    scaled = unit @ information @ unit.T
-    values, vectors = np.linalg.eigh(np.eye(p) - scaled)
-    # A cluster that alone determines a coefficient says nothing of its own spread: its direction drops out.
-    powers = np.where(values > FLAT, np.maximum(values, FLAT) ** -0.5, 0.0)
-    root = np.einsum("gab,gb,gcb->gac", vectors, powers, vectors)
-    moved = np.einsum("gab,gb->ga", root, scores @ unit.T)
+        scores = np.array([wx.T @ residuals[r] for r, wx in zip(rows, weighted, strict=True)])
+        return RobustCovariance(m @ (scores.T @ scores) @ m * groups / (groups - p), np.full(p, float(groups - p)))
+    adjusted = [_adjust(phi, x[r] @ m @ x[r].T).T @ wx for phi, r, wx in zip(phis, rows, weighted, strict=True)]
+    scores = np.array([a.T @ residuals[r] for r, a in zip(rows, adjusted, strict=True)])
     df = np.empty(p)
-    for j, weight in enumerate(unit.T):
-        a = root @ weight
-        f = np.einsum("ga,gab->gb", a, scaled)
-        own, length = np.einsum("ga,ga->g", f, a), np.einsum("ga,ga->g", f, f)
-        spread = own @ own - 2 * own @ length + ((f.T @ f) ** 2).sum()
-        df[j] = (own - length).sum() ** 2 / spread if spread > 0 else np.nan
-    return RobustCovariance(unit.T @ (moved.T @ moved) @ unit, df)
+    for j in range(p):
+        t = [a @ m[:, j] for a in adjusted]
+        f = np.array([x[r].T @ part for r, part in zip(rows, t, strict=True)])
+        products = np.diag([part @ phi @ part for part, phi in zip(t, phis, strict=True)]) - f @ m @ f.T
+        df[j] = np.trace(products) ** 2 / (products**2).sum()
+    return RobustCovariance(m @ (scores.T @ scores) @ m, df)
+
+
+def _adjust(phi: Numbers, taken: Numbers) -> Numbers:
+    """Return A of one cluster, given its covariance and what the fit takes from it."""
+    d = np.linalg.cholesky(phi).T
+    values, vectors = np.linalg.eigh(d @ (phi - taken) @ d.T)
+    powers = np.where(values > FLAT * values.max(), np.maximum(values, FLAT * values.max()) ** -0.5, 0.0)
+    return np.asarray(d.T @ ((vectors * powers) @ vectors.T) @ d, dtype=np.float64)
