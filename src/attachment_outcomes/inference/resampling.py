@@ -321,15 +321,23 @@ def cluster_bootstrap(
     estimates = of(statistic, total)
     draws = np.empty((replicates, estimates.shape[1]))
     errors = np.full(draws.shape, math.nan)
-    done = 0
+    # Many clusters are alike (families with the same classes): to count the kinds drawn is enough, and so is one of each left out.
+    kinds, kind = np.unique(np.column_stack([cells, plan.many > 1]), axis=0, return_inverse=True)
+    kinds, kind = (kinds[:, :-1], kind.ravel()) if 2 * len(kinds) <= groups else (cells, np.arange(groups))
+    at_once, waiting, done = max(1, CELLS // cells.shape[1]), [], 0
     for drawn in plan.drawn(rng, replicates):
-        block = slice(done, done := done + len(drawn))
-        place = drawn + np.arange(len(drawn))[:, None] * groups
-        sums = np.bincount(place.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(float) @ cells
-        draws[block] = of(statistic, sums)
-        if std_error is not None:
-            errors[block] = of(std_error, sums)
-    without = of(statistic, np.where(plan.many[:, None] > 1, total - cells, total))
+        place = kind[drawn] + np.arange(len(drawn))[:, None] * len(kinds)
+        taken = np.bincount(place.ravel(), minlength=len(drawn) * len(kinds)).reshape(len(drawn), -1)
+        waiting.append(taken.astype(float) @ kinds)
+        ready = sum(map(len, waiting))
+        if ready >= at_once or done + ready == replicates:
+            sums, waiting, block = np.concatenate(waiting), [], slice(done, done + ready)
+            done += ready
+            draws[block] = of(statistic, sums)
+            if std_error is not None:
+                errors[block] = of(std_error, sums)
+    first = np.unique(kind, return_index=True)[1]
+    without = of(statistic, np.where(plan.many[first, None] > 1, total - cells[first], total))[kind]
     error = np.full(estimates.shape, math.nan) if std_error is None else of(std_error, total)
     return Replicates(
         estimates=estimates[0], draws=draws, acceleration=_acceleration(without, plan), error=error[0], errors=errors,
