@@ -180,12 +180,30 @@ def test_few_clusters_and_few_replicates_are_said(rng):
 
 
 def test_replicates_on_five_thousand_families_are_blocks_of_products(rng, monkeypatch):
-    """Work is counted, not seconds: one call of the statistic for each block."""
+    """Work is counted, not seconds: one call of the statistic for as many replicates as are held at once."""
     calls = []
     table = rng.normal(size=(5000, 4))
-    cluster_bootstrap(lambda s: calls.append(len(s)) or s[:, 0], table, rng=rng, replicates=1000)
-    block = resampling.CELLS // 5000
-    assert calls == [1] + [block] * (1000 // block) + [5000]
+    monkeypatch.setattr(resampling, "CELLS", 10_000)
+    cluster_bootstrap(lambda s: calls.append(len(s)) or s[:, 0], table, rng=rng, replicates=6000)
+    assert calls == [1, 2500, 2500, 1000, 5000]
+
+
+def test_families_that_are_alike_are_counted_together_and_nothing_changes(rng):
+    """A tenth of the kinds, and the same draws: the sums are whole numbers, so not a digit differs."""
+    table = np.repeat(rng.integers(0, 4, (40, 3)).astype(float), 10, axis=0)
+    calls = []
+
+    def shares(sums):
+        calls.append(len(sums))
+        return sums[:, :2] / (1 + sums[:, 2:3])
+
+    alike = cluster_bootstrap(shares, table, rng=np.random.default_rng(5), replicates=300)
+    # A column that is another number for each cluster makes all of them differ, and is not read.
+    apart = np.column_stack([table, np.arange(400.0)])
+    told = cluster_bootstrap(shares, apart, rng=np.random.default_rng(5), replicates=300)
+    assert np.array_equal(alike.draws, told.draws)
+    assert np.array_equal(alike.acceleration, told.acceleration)
+    assert calls[:3] == [1, 300, 40]
 
 
 @pytest.mark.parametrize(
