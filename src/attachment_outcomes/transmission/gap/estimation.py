@@ -62,6 +62,7 @@ def transmission_gap(
     draws: int = BESIDE_DRAWS,
     ci_level: float = CI_LEVEL,
     bootstrap: Bootstrap | None = None,
+    sensitivity: bool = True,
 ) -> Gap:
     r"""Split the association of a parent's with a child's attachment into what runs through mediators and the gap.
 
@@ -90,6 +91,8 @@ def transmission_gap(
         Confidence level.
     bootstrap
         Another way to draw families: takes a statistic of sums and what is summed.
+    sensitivity
+        Whether to look at unmeasured causes and unreliable mediators too.
 
     Returns
     -------
@@ -128,11 +131,12 @@ def transmission_gap(
     beside = Drawn(method=MONTE_CARLO, correlations=np.tanh(z), primary=False, **told)
     rows += intervals.quantity_rows(model, matrix, beside, only=BESIDE)
     rows += intervals.joint_significance(model, matrix, covariance, beside)
-    rhos, curve = intervals.confounding(model, matrix, again)
-    curves = [curve, intervals.unreliability(model, matrix, again)]
     if reliabilities:
         rows += _corrected(model, matrix, again, reliabilities, rng)
-    return Gap([*rows, *rhos], pd.concat(curves, ignore_index=True))
+    if not sensitivity:
+        return Gap(rows)
+    rhos, curve = intervals.confounding(model, matrix, again)
+    return Gap([*rows, *rhos], pd.concat([curve, intervals.unreliability(model, matrix, again)], ignore_index=True))
 
 
 def gap_from_correlations(
