@@ -35,6 +35,7 @@ from attachment_outcomes.transmission.interruption.rows import Shared, odds_rati
 
 PRIMARY = "interaction_risk_difference"
 MOVER = "from Wilson's limits (MOVER)"
+NOT_IDENTIFIED = "difference of arms: so few families that one of them decides a coefficient, or only one family"
 NO_EFFECT = "what treatment without effect would give the treated"
 Shares = dict[tuple[str, str], Proportion | None]
 
@@ -105,13 +106,11 @@ def interrupted_transmission(
     seen = pairs[pairs["child"].notna()]
     clustered = bool(seen["cluster"].duplicated().any())
     shares = {(arm, before): _share(seen, arm, before, clustered, ci_level) for before in (INSECURE, SECURE) for arm in ARMS}
-    rows = [
-        shared.row(
-            "child_secure", found, group=f"{arm}, parent {before}", notes=[NO_EFFECT] if (arm, before) == (COMPARISON, INSECURE) else [],
-            **of_share(found),
-        )
-        for (arm, before), found in shares.items() if found is not None
-    ]  # fmt: skip
+    rows = []
+    for (arm, before), found in shares.items():
+        if found is not None:
+            notes = [NO_EFFECT] if (arm, before) == (COMPARISON, INSECURE) else []
+            rows.append(shared.row("child_secure", found, group=f"{arm}, parent {before}", notes=notes, **of_share(found)))
     rows += _differences(seen, shares, shared, clustered)
     rows += _prevented(shares, shared, differences=rows)
     return rows + _not_seen(pairs, shared)
@@ -209,8 +208,8 @@ def _regressions(seen: pd.DataFrame, there: list[str], shared: Shared) -> list[E
     counts = {"n": float(len(seen)), "n_clusters": float(codes.max() + 1)}
     try:
         found = fit(design, secure_child, codes, units="families")
-    except StatisticsError as error:
-        return [shared.silent(str(error))]
+    except StatisticsError:
+        return [shared.silent(NOT_IDENTIFIED)]
     rows = []
     for name, w in [*((f"parent {b}", weights[b]) for b in there), *([("", np.eye(4)[3])] if size == 4 else [])]:
         c = contrast(found, w, ci_level=shared.ci_level)

@@ -89,7 +89,10 @@ def functioning_change(
     design, codes = _design(same, change, first)
     child = np.asarray(same["child"] == SECURE, dtype=np.float64)
     weights = np.eye(design.shape[1])[1]
-    found = fit(design, child, codes, units="families")
+    try:
+        found = fit(design, child, codes, units="families")
+    except StatisticsError:  # its message counts people
+        raise StatisticsError("reflective functioning: so few pairs or families that one decides a coefficient") from None
     counts = {"n": float(len(same)), "n_clusters": float(len(np.unique(found.unit))), "group": UNCHANGED}
     estimates = []
     for estimand, scale, unit in (

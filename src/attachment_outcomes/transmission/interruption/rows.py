@@ -22,6 +22,8 @@ Numbers = npt.NDArray[np.float64]
 ANALYSIS = "interruption"
 BETTER = "higher is better"
 PROPORTION = "proportion"
+# Without the numbers of the refusal: reasons are not suppressed where small counts would be.
+NO_LOGISTIC = "odds ratio: all children alike, or too few pairs or families for a logistic model"
 RANDOMISED = "arms were allotted at random"
 NOT_RANDOMISED = "an association: arms were not allotted at random, so that parents and children may have differed before"
 
@@ -81,8 +83,8 @@ def odds_ratio_rows(
     """Return odds ratios of a logistic model, one a weighted sum of coefficients, or why there are none."""
     try:
         found = logistic_fit(design, outcome, codes)
-    except StatisticsError as error:
-        return [shared.silent(str(error), group="odds ratio")]
+    except StatisticsError:
+        return [shared.silent(NO_LOGISTIC, group="odds ratio")]
     rows = []
     for estimand, w in weights.items():
         log = float(found.coefficients @ w)

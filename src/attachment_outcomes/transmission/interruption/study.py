@@ -75,10 +75,9 @@ def _functioning(pairs: pd.DataFrame, settings: Mapping[str, Any], shared: Share
 
 
 def _retest(data: TransmissionData, way: str) -> Mapping[str, Any] | None:
-    """Return what the settings say of the agreement of the parents' classes with themselves; a retest goes before coders."""
+    """Return what the settings say of the agreement of the parents' classes with themselves."""
     known = (data.settings.get("misclassification") or {}).get("parent") or []
-    own = sorted((k for k in known if k["way"] == way), key=lambda k: k["of"] != "test-retest")
-    return own[0] if own else None
+    return next((k for k in known if k["way"] == way), None)
 
 
 def _context(pairs: pd.DataFrame, shared: Shared, group: str, note: str) -> list[Estimate]:
