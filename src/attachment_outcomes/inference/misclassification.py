@@ -32,7 +32,7 @@ SINGULAR = 1e-3  # smallest singular value of an error matrix: below it classes 
 NEGATIVE = -1e-12  # a cell below is negative, not rounding
 TRACE = 1e-8  # a share below is one on its way to 0
 GAP = 1e-9  # largest log-likelihood a pair that may be missing where the iteration stops
-GIVE_UP = 5000  # iterations
+GIVE_UP = 20_000  # steps
 START = 1e-3  # least share that a cell begins with: from 0 it could not grow
 
 
@@ -149,7 +149,9 @@ def _roots(tables: Numbers) -> tuple[Numbers, Numbers, Numbers]:
     worst = root.min(axis=(-1, -2))
     # Mended where it is symmetric, D A, so that it stays reversible.
     flow = np.clip(symmetric * half[:, :, None] * half[:, None, :], 0, None)
-    return flow / flow.sum(axis=-1, keepdims=True), np.sqrt(np.clip(least, 0, None)), worst
+    total = flow.sum(axis=-1, keepdims=True)
+    mended = np.divide(flow, total, out=np.zeros_like(flow), where=total > 0)
+    return mended, np.sqrt(np.clip(least, 0, None)), worst
 
 
 def as_errors(matrix: ArrayLike, *, classes: int, place: str = "errors") -> Numbers:
@@ -211,7 +213,7 @@ def most_likely(shares: ArrayLike, row_errors: ArrayLike, column_errors: ArrayLi
     Returns
     -------
     tables : (n, K, K)
-        True shares; NaN where 5,000 steps do not reach the gap (errors that hardly tell classes apart).
+        True shares; NaN where 20,000 steps do not reach the gap (errors that hardly tell classes apart).
     boundary : (n,)
         Whether the inversion has a negative cell, so that some share is 0 here.
 

@@ -33,7 +33,8 @@ from attachment_outcomes.transmission.misclassification.quantities import (
 from attachment_outcomes.transmission.misclassification.reliability import CODERS, Reliability
 
 ANALYSIS = "transmission_corrected"
-GAP_ESTIMATE, GAP_DRAW = 1e-10, 1e-7  # log-likelihood a pair: 1e-7 moves a share by less than .0005
+EXACT = 1e-9  # log-likelihood a pair by which the estimate may miss the best
+NEAR = 1e-3  # log-likelihood of all pairs by which a draw may: it moves nothing by more than .045 of its standard error
 UNITS = {"kappa": "kappa", "phi": "phi", "odds_ratio": "odds ratio"}
 METHODS = {OBSERVED: "as seen", CORRECTED: "inverted errors", POSSIBLE: "most likely possible table", CEILING: "full diagonal"}
 ODDS = "odds_ratio"
@@ -84,7 +85,8 @@ def corrected_transmission(
     Raises
     ------
     StatisticsError
-        If there is no pair, fewer than two families, or the reliabilities do not fit the table or cannot be undone.
+        If there is no pair, a count is no whole number, there are fewer than two families, or the reliabilities do not fit the
+        table or cannot be undone.
 
     Examples
     --------
@@ -96,6 +98,8 @@ def corrected_transmission(
     counted = np.asarray(tables, dtype=float)
     if counted.ndim not in (2, 3) or counted.shape[-1] != counted.shape[-2] or counted.shape[-1] < 2:
         raise StatisticsError(problem("class table", f"found shape {counted.shape}; allowed: (K, K), or (families, K, K)."))
+    if not (np.isfinite(counted) & (counted >= 0) & (counted == np.round(counted))).all():
+        raise StatisticsError(problem("class table", "found a missing, negative or fractional count."))
     size = counted.shape[-1]
     if counted.ndim == 2:
         cells = np.repeat(np.arange(size * size), counted.ravel().astype(int))
@@ -144,12 +148,12 @@ def estimates_of(
     """
     whole = table[None] / table.sum()
     own = whole[0].sum(axis=1), whole[0].sum(axis=0)
-    found, possible, boundary = all_quantities(whole, parent.matrices(own[0][None]), child.matrices(own[1][None]), gap=GAP_ESTIMATE)
+    found, possible, boundary = all_quantities(whole, parent.matrices(own[0][None]), child.matrices(own[1][None]), gap=EXACT)
     kept = drawn[drawn.sum(axis=(1, 2)) > 0]
     shares = kept / kept.sum(axis=(1, 2), keepdims=True)
     first = parent.drawn(shares.sum(axis=2), own[0], rng=rng)
     second = child.drawn(shares.sum(axis=1), own[1], rng=rng)
-    replicates = _blocks(shares, first, second)
+    replicates = _blocks(shares, first, second, gap=NEAR / float(table.sum()))
     names = list(found)
     nothing = np.full(len(names), math.nan)
     result = Replicates(
@@ -182,7 +186,7 @@ def estimates_of(
     return rows, possible[0]
 
 
-def _blocks(shares: Numbers, first: Numbers, second: Numbers) -> Mapping[Name, Numbers]:
+def _blocks(shares: Numbers, first: Numbers, second: Numbers, *, gap: float) -> Mapping[Name, Numbers]:
     """Return the quantities of all draws, a block at a time, NaN where a draw of the reliability has no error matrix."""
     fine: Flags = np.asarray(np.isfinite(first + second).all(axis=(1, 2)), dtype=bool)
     step = max(1, AT_ONCE // shares[0].size)
@@ -190,7 +194,7 @@ def _blocks(shares: Numbers, first: Numbers, second: Numbers) -> Mapping[Name, N
     for start in range(0, len(shares), step):
         block = slice(start, start + step)
         use = fine[block]
-        found, _, _ = all_quantities(shares[block][use], first[block][use], second[block][use], gap=GAP_DRAW)
+        found, _, _ = all_quantities(shares[block][use], first[block][use], second[block][use], gap=gap)
         whole = {name: np.full(len(use), math.nan) for name in found}
         for name, values in found.items():
             whole[name][use] = values

@@ -39,6 +39,7 @@ SENSITIVITY = {
 }
 TABLES: Mapping[str, Mapping[str, str]] = {"corrected_tables": CELLS, "corrected_sensitivity": SENSITIVITY}
 GRID = np.array([0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])  # retest kappas, from a doubtful one to none misread
+PEOPLE = {"parent": "parents' classes", "child": "children's classes"}
 NOTHING_GIVEN = "the study does not say how reliable its classifications are (transmission.misclassification)"
 
 
@@ -96,7 +97,7 @@ def analyse(data: TransmissionData) -> Part:
     for r, drawn in zip(read, _drawn(data, read), strict=True):
         missing = [side for side in systems if r.way not in reliable[side]]
         if missing:
-            reason = f"the reliability of the {' and the '.join(missing)}'s classification is not given in this way"
+            reason = f"the reliability of {' and '.join(PEOPLE[side] for side in missing)} is not given in this way"
             estimates.append(replace(not_testable(ANALYSIS, reason, outcome=outcome), definition=r.way))
             continue
         try:
