@@ -1,16 +1,188 @@
-"""What is passed on over three generations?"""
+"""What is passed on over three generations? The chains of a study, in every way to read the classes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.inference.steps import Part
+from attachment_outcomes.inference.agreement import wilson
+from attachment_outcomes.inference.estimate import Estimate, not_testable
+from attachment_outcomes.inference.resampling import Replicates
+from attachment_outcomes.inference.steps import Part, stacked
+from attachment_outcomes.measures.codes import CLASSES
 from attachment_outcomes.transmission.data import TransmissionData
+from attachment_outcomes.transmission.generations.chains import Generations, Read, class_names, find_generations, secure_place
+from attachment_outcomes.transmission.generations.resampled import Layout, family_cells
+from attachment_outcomes.transmission.generations.rows import ANALYSIS, Way, chain_rows, projection_rows, projection_table
+from attachment_outcomes.transmission.misclassification.reliability import Reliability, reliabilities
 
-TABLES: Mapping[str, Mapping[str, str]] = {}
+CHAINS = {"way": "str", "grandparent_class": "str", "parent_class": "str", "child_class": "str", "n": "int64"}
+TRANSITIONS = {
+    "way": "str", "step": "str", "from_class": "str", "to_class": "str", "n": "int64", "share": "float64", "ci_low": "float64",
+    "ci_high": "float64",
+}  # fmt: skip
+PROJECTION = {
+    "way": "str", "corrected": "bool", "start_class": "str", "generation": "int64", "share": "float64", "ci_low": "float64",
+    "ci_high": "float64",
+}  # fmt: skip
+TABLES: Mapping[str, Mapping[str, str]] = {
+    "generation_chains": CHAINS,
+    "generation_transitions": TRANSITIONS,
+    "generation_projection": PROJECTION,
+}
+STEPS = ("grandparent to parent", "parent to child")
+PUBLISHED = "generations"
 
 
 def analyse(data: TransmissionData) -> Part:
-    """Say that the study does not ask for it."""
-    raise StatisticsError("the study asks for no chains of generations (transmission.generations)")
+    """Count chains, test whether they are first-order, with and without error, and project security, in every way of the settings.
+
+    Raises
+    ------
+    StatisticsError
+        If the study asks for no chains of generations, or no pair has both classes.
+    DataError
+        If relations run in a loop, or classes break their contract.
+    """
+    settings = data.settings.get("generations")
+    if not settings:
+        raise StatisticsError("the study asks for no chains of generations (transmission.generations)")
+    found = find_generations(data, settings)
+    outcome = "-".join(found.systems)
+    estimates: list[Estimate] = []
+    ways: list[Way] = []
+    offset = 0
+    for way in settings["ways"]:
+        try:
+            one = _read(data, found, way, primary=way == settings["ways"][0], offset=offset, ahead=int(settings["ahead"]))
+        except StatisticsError as error:
+            estimates.append(replace(not_testable(ANALYSIS, str(error), outcome=outcome), definition=way))
+            continue
+        ways.append(one)
+        offset += sum(one.layout.widths)
+    draws = _drawn(data, ways)
+    for way, replicates in zip(ways, draws, strict=True):
+        estimates += chain_rows(way, replicates, data=data, outcome=outcome)
+        estimates += projection_rows(way, replicates, data=data, outcome=outcome)
+    estimates += _published(data, outcome)
+    return Part(
+        estimates,
+        {
+            "generation_chains": stacked([_chain_table(w) for w in ways], CHAINS),
+            "generation_transitions": stacked([_transition_table(w, data.ci_level) for w in ways], TRANSITIONS),
+            "generation_projection": stacked(
+                [projection_table(w, r, ci_level=data.ci_level) for w, r in zip(ways, draws, strict=True)], PROJECTION
+            ),
+        },
+    )
+
+
+def _read(data: TransmissionData, found: Generations, way: str, *, primary: bool, offset: int, ahead: int) -> Way:
+    """Read chains and pairs in one way."""
+    chains, older, younger = (found.read(data, kind, way) for kind in ("chains", "older", "younger"))
+    if not len(younger.codes) and not len(older.codes):
+        raise StatisticsError("no parent–child pair has both classes")
+    names = tuple(class_names(system, way) for system in found.systems)
+    errors, why = _errors(data.settings, found.systems, way)
+    layout = Layout(way, len(names[0]), secure_place(found.systems[1], way), ahead, offset, errors)
+    return Way(way, primary, names, layout, chains, older, younger, why)
+
+
+def _errors(
+    settings: Mapping[str, Any], systems: tuple[str, str, str], way: str
+) -> tuple[tuple[Reliability, Reliability, Reliability] | None, str]:
+    """Return how reliable the classes of grandparents, parents and children are in one way; or None, and why nobody knows."""
+    given = settings.get("misclassification")
+    if not given:
+        return None, "how often the classifications err is not given (transmission.misclassification)"
+    if systems[0] != systems[1]:
+        return None, "how often the classifications err is not given for the grandparents' system"
+    found = []
+    for side, system in (("parent", systems[1]), ("child", systems[2])):
+        classes = {way: len(names) for way, names in CLASSES[system].items()}
+        found.append(reliabilities(given[side], side=side, classes=classes).get(way))
+    if found[0] is None or found[1] is None:
+        return None, "how often the classifications err is not given for this way (transmission.misclassification)"
+    return (found[0], found[0], found[1]), ""
+
+
+def _drawn(data: TransmissionData, ways: list[Way]) -> list[dict[tuple[str, str], tuple[Replicates, int]]]:
+    """Draw whole families once for all ways; return, a way each, where every statistic stands among the replicates."""
+    if not ways:
+        return []
+    parts = [(w.chains, w.older, w.younger) for w in ways]
+    cells = family_cells([w.layout for w in ways], [[p.codes for p in part] for part in parts])
+    families = np.concatenate([p.families for part in parts for p in part])
+    if len(np.unique(families)) < 2:
+        return [{} for _ in ways]
+    sums = data.resampled(lambda s: s, cells, families=families)
+    out = []
+    for way in ways:
+        labels = way.layout.labels()
+        estimates = way.layout.statistics(sums.estimates[None])[0]
+        draws = way.layout.statistics(sums.draws, rng=data.rng("retests", way.way))
+        nothing = np.full(len(labels), np.nan)
+        found = Replicates(
+            estimates=estimates, draws=draws, acceleration=nothing, error=nothing, errors=np.empty((len(draws), 0)),
+            n_clusters=len(np.unique(families)), note=sums.note,
+        )  # fmt: skip
+        out.append({label: (found, i) for i, label in enumerate(labels)})
+    return out
+
+
+def _chain_table(way: Way) -> pd.DataFrame:
+    k = way.layout.classes
+    counts = way.table
+    g, p, c = (axis.ravel() for axis in np.indices((k, k, k)))
+    names = [np.array(n) for n in way.names]
+    return pd.DataFrame(
+        {"way": way.way, "grandparent_class": names[0][g], "parent_class": names[1][p], "child_class": names[2][c],
+         "n": counts.ravel()}
+    )  # fmt: skip
+
+
+def _transition_table(way: Way, ci_level: float) -> pd.DataFrame:
+    rows = []
+    for step, part, (above, below) in zip(STEPS, (way.older, way.younger), ((0, 1), (1, 2)), strict=True):
+        table = pair_counts(part, way.layout.classes)
+        for i, j in np.ndindex(table.shape):
+            whole = int(table[i].sum())
+            found = wilson(int(table[i, j]), whole, ci_level=ci_level) if whole else None
+            rows.append(
+                {
+                    "way": way.way, "step": step, "from_class": way.names[above][i], "to_class": way.names[below][j],
+                    "n": int(table[i, j]), "share": found.estimate if found else np.nan,
+                    "ci_low": found.ci_low if found else np.nan, "ci_high": found.ci_high if found else np.nan,
+                }
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def pair_counts(part: Read, classes: int) -> np.ndarray:
+    """Return the table of pairs."""
+    table = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(table, tuple(part.codes.T), 1)
+    return table
+
+
+def _published(data: TransmissionData, outcome: str) -> list[Estimate]:
+    """Return what publications report of three generations, to be read beside the study's own."""
+    rows = []
+    for result in data.published:
+        if result.get("about") != PUBLISHED or result.get("value") is None:
+            continue
+        read = f"read in its {result['where']}" if result.get("where") else str(result["standing"])
+        note = f"{result['citation']} {read}; its joint table is not known, so nothing can be tested with it"
+        rows.append(
+            Estimate(
+                analysis=ANALYSIS, estimand="published", outcome=outcome, group=str(result["label"]), definition=str(result["key"]),
+                primary=False, estimate=float(result["value"]), ci_level=data.ci_level, n=float(result.get("n") or np.nan),
+                unit="proportion", method="published", note=note,
+            )
+        )  # fmt: skip
+    return rows
