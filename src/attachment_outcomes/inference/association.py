@@ -243,14 +243,16 @@ def _above_zero(units: Units, statistic: Statistic, scale: float, df: int, ci_le
     r"""Return a squared association, and the limits of what it estimates.
 
     Under independence ``scale`` times it is chi-square on ``df``, so that it is too high by :math:`b = df/s` and varies by
-    :math:`2 df/s^2`; with association its variance grows by :math:`v/\hat\theta`, v the delta method's in the table with one pair
-    spread over its cells (none would be left where classes determine each other). The limits solve
-    :math:`|\hat\theta - b - \theta| = t\sqrt{2df/s^2 + \theta v/\hat\theta}`. Families multiply b and v by
-    their design effect.
+    :math:`2 df/s^2`; with association its variance grows by :math:`v/\hat\theta`. v is that of the jackknife, but not less than
+    the delta method's in the table with one pair spread over its cells: where classes determine each other the first is 0.
+    Families multiply b by their design effect. The limits solve
+
+    .. math:: |\hat\theta - b - \theta| = t\sqrt{2b^2/df + \theta v/\hat\theta}
     """
     estimate = float(statistic(units.whole))
     design = _design_effect(units, statistic, 0.0)
-    variance = design * _delta_variance(units.whole + KAPPA_SPREAD / units.whole.size, statistic)
+    own = _error(units, _without_one(units, statistic)) ** 2
+    variance = max(own, design * _delta_variance(units.whole + KAPPA_SPREAD / units.whole.size, statistic))
     bias, t = design * df / scale, t_quantile(units.count - 1, ci_level)
     at_zero, slope = 2 * bias**2 / df, variance / estimate if estimate > 0 else 4 * design / scale
     middle = 2 * (estimate - bias) + t**2 * slope

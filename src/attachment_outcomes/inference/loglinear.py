@@ -29,7 +29,7 @@ SYMMETRY, QUASI_SYMMETRY = "symmetry", "quasi-symmetry"
 MODELS = [INDEPENDENCE, QUASI_INDEPENDENCE, SYMMETRY, QUASI_SYMMETRY]
 DRAWS = 999  # tables drawn from a fitted model behind a p value of a sparse table
 ROUNDS = 5000
-EXACT, CLOSE = 1e-12, 1e-6  # change of a fitted count, as a share of n, at which fitting stops: for the table, and for drawn ones
+EXACT, CLOSE = 1e-12, 1e-5  # change of a fitted count, as a share of n, at which fitting stops: for the table, and for drawn ones
 SATURATED = "not defined: with these classes the model fits every table"
 APPROXIMATE = "an expected count is below 5: p is approximate"
 
@@ -137,17 +137,20 @@ def _quasi_symmetry(tables: Numbers, close: float) -> Numbers:
 
 
 def _to_margins(fit: Numbers, tables: Numbers, close: float, *, symmetric: bool) -> Numbers:
-    """Fit by iterative proportional scaling (Deming & Stephan, 1940)."""
+    """Fit by iterative proportional scaling (Deming & Stephan, 1940); tables that have settled are left alone."""
     rows, columns = tables.sum(axis=-1), tables.sum(axis=-2)
     sums = tables + np.swapaxes(tables, -1, -2)
     limit = close * max(float(tables.sum(axis=(-2, -1)).max()), 1.0)
+    going = np.arange(len(fit))
     for _ in range(ROUNDS):
-        before = fit
-        fit = fit * _over(rows, fit.sum(axis=-1))[..., :, None]
-        fit = fit * _over(columns, fit.sum(axis=-2))[..., None, :]
+        before = fit[going]
+        after = before * _over(rows[going], before.sum(axis=-1))[..., :, None]
+        after = after * _over(columns[going], after.sum(axis=-2))[..., None, :]
         if symmetric:
-            fit = fit * _over(sums, fit + np.swapaxes(fit, -1, -2))
-        if np.abs(fit - before).max() <= limit:
+            after = after * _over(sums[going], after + np.swapaxes(after, -1, -2))
+        fit[going] = after
+        going = going[np.abs(after - before).max(axis=(-2, -1)) > limit]
+        if len(going) == 0:
             break
     return fit
 
@@ -168,7 +171,7 @@ FITS: dict[str, Callable[[Numbers, float], Numbers]] = {
 def _tested(model: str, fit: Numbers) -> npt.NDArray[np.bool_]:
     """Return the cells that the model has something to say about."""
     used = fit > fit.sum() * 1e-9
-    return used if model == INDEPENDENCE else used & ~np.eye(len(fit), dtype=bool)
+    return np.asarray(used if model == INDEPENDENCE else used & ~np.eye(len(fit), dtype=bool))
 
 
 def _df(model: str, fit: Numbers) -> int:
@@ -194,5 +197,5 @@ def _design(model: str, k: int) -> Numbers:
 
 def _drawn(rng: np.random.Generator, fit: Numbers) -> Numbers:
     """Draw tables of the same n from the fitted model."""
-    tables: Numbers = rng.multinomial(round(fit.sum()), (fit / fit.sum()).ravel(), size=DRAWS).reshape(-1, *fit.shape)
-    return tables.astype(np.float64)
+    tables = rng.multinomial(round(fit.sum()), (fit / fit.sum()).ravel(), size=DRAWS)
+    return tables.reshape(-1, *fit.shape).astype(np.float64)
