@@ -13,6 +13,7 @@ from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, estimates_frame
 from attachment_outcomes.study.contracts import typed
 from attachment_outcomes.transmission import pool_samples
+from attachment_outcomes.transmission.samples.effects import BY_MEANING
 from attachment_outcomes.transmission.samples.pooled import not_told, pooled_systems
 from attachment_outcomes.transmission.samples.tables import STATISTICS, read_samples, sample_results
 
@@ -84,17 +85,23 @@ def test_pooled_samples_of_opie_2021_agree_with_metafor(opie):
     for measure, name in names.items():
         expected = reference[name]
         rows = {
-            (r.estimand, r.primary): r for r in pool_samples(table, measure=measure, system="secure/insecure", classes=["IS", "S"])
+            (r.estimand, r.definition): r
+            for r in pool_samples(table, measure=measure, system="secure/insecure", classes=["IS", "S"], interval="z")
         }
-        main = rows[(measure, True)]
+        main = rows[(measure, "REML, normal")]
+        assert main.primary
         assert main.n_clusters == expected["k"]
         assert main.estimate == pytest.approx(expected.get("pooled", expected.get("r")), abs=METAFOR)
         assert [main.ci_low, main.ci_high] == pytest.approx(expected["ci"], abs=METAFOR)
-        assert rows[(f"{measure}_i2", True)].estimate == pytest.approx(expected["I2"] / 100, abs=METAFOR)
+        assert rows[(f"{measure}_i2", "REML, normal")].estimate == pytest.approx(expected["I2"] / 100, abs=METAFOR)
         if "pi" in expected:
-            limits = rows[(f"{measure}_prediction_interval", True)]
+            limits = rows[(f"{measure}_prediction_interval", "REML, normal")]
             assert [limits.ci_low, limits.ci_high] == pytest.approx(expected["pi"], abs=METAFOR)
-        assert rows[(measure, False)].definition == "REML, cluster-robust"
+        if "three_level_CR1" in expected:
+            nested = rows[(measure, "three levels, CR1")]
+            assert math.log(nested.estimate / (1 - nested.estimate)) == pytest.approx(expected["three_level_CR1"]["b"], abs=METAFOR)
+            assert nested.std_error == pytest.approx(expected["three_level_CR1"]["se"], abs=METAFOR)
+            assert nested.n_clusters - 1 == expected["three_level_CR1"]["df"]
     moments = pool_samples(table, measure="stays_secure", system="secure/insecure", method="DL")
     logit = math.log(moments[0].estimate / (1 - moments[0].estimate))
     assert logit == pytest.approx(reference["stay_secure"]["DL"]["b"], abs=1e-9)
@@ -128,13 +135,13 @@ def test_recalled_tables_are_shown_but_never_pooled():
     assert "recalled" in statistics.set_index("sample_id").loc["b", "note"]
     assert {r.n for r in rows if r.analysis == "pooled_table"} == {24}
     flow = Flow()
-    pooled = pooled_systems(samples, pool="two", meaning="transmission", flow=flow)
+    pooled, _ = pooled_systems(samples, pool="two", meaning="transmission", flow=flow)
     assert {r.n for r in pooled} == {24}
-    assert [r.estimand for r in pooled] == ["agreement", "kappa", "phi", "odds_ratio"]
+    assert [r.estimand for r in pooled] == BY_MEANING["transmission"]
     lines = flow.frame()
-    assert lines.loc[lines["reason"].str.startswith("recalled"), ["n_in", "n_out"]].to_numpy().tolist() == [[2, 1]] * 4
+    assert lines.loc[lines["reason"].str.startswith("recalled"), ["n_in", "n_out"]].to_numpy().tolist() == [[2, 1]] * 6
     only = [s for s in samples if s.recalled]
-    assert {r.estimand for r in pooled_systems(only, pool="two", flow=Flow())} == {NOT_TESTABLE}
+    assert {r.estimand for r in pooled_systems(only, pool="two", flow=Flow())[0]} == {NOT_TESTABLE}
     assert "all tables are recalled" in sample_results(only)[0][-1].note
     estimates_frame([*rows, *pooled])
 
@@ -163,8 +170,8 @@ def test_repeated_labels_are_told_apart():
 
 
 def test_systems_without_a_name_to_pool_are_not_testable():
-    assert pooled_systems([], pool=None, flow=Flow())[0].estimand == NOT_TESTABLE
-    rows = pooled_systems([], pool="two", meaning="stability", flow=Flow())
+    assert pooled_systems([], pool=None, flow=Flow())[0][0].estimand == NOT_TESTABLE
+    rows, _ = pooled_systems([], pool="two", meaning="stability", flow=Flow())
     assert [r.definition for r in rows] == ["stays_secure", "becomes_secure", "phi"]
     estimates_frame(rows)
 

@@ -1,4 +1,4 @@
-"""How far samples agree with each other: each sample's kappa, and what pooling gives."""
+"""How far samples agree with each other: what each one says of the primary measure, and what pooling gives."""
 
 from __future__ import annotations
 
@@ -11,141 +11,147 @@ from matplotlib.patches import Polygon
 
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import one, records, rows_of
-from attachment_outcomes.present.style import BLUE, GREY, INK, VERMILION, look, new_figure
-from attachment_outcomes.present.words import count, interval_text, level_text, number, plain, sentence, with_interval
+from attachment_outcomes.present.sample_marks import Shown, axis_label, chosen, flagged, interval_words, on_axis, value_words
+from attachment_outcomes.present.style import BLUE, GREY, INK, PALE, VERMILION, look, new_figure
+from attachment_outcomes.present.words import SUPPRESSED, count, level_text, number, percent, plain, sentence, with_interval
 
-NEEDS = ("sample_statistics", "estimates")
+NEEDS = ("sample_effects", "sample_statistics", "estimates")
 ROW = 0.172  # inches a sample, so that 67 samples fill one tall page and can still be read
+BELOW = 1.9  # rows between pooled values
 LONGEST_LABEL = 54
-WIDTH = 8.6
+WIDTH = 8.9
+KEPT = [
+    "system", "measure", "unit", "sample_id", "label", "own", "n", "estimate", "ci_low", "ci_high", "weight", "differs",
+]  # fmt: skip
 
 
 def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
-    """Draw the kappa of every sample of one system with its interval, sorted, and the pooled ones below.
+    """Draw the primary measure of every sample with its interval, the largest on top, and the pooled values below.
 
     Raises
     ------
     NothingToDraw
-        If no sample has a kappa.
+        If no sample has an effect.
     """
-    samples = tables["sample_statistics"]
-    samples = need(samples[samples["kappa"].notna()], "sample_statistics", "no sample has a kappa")
-    block = (settings.get("transmission") or {}).get("samples") or {}
-    system = block.get("pool") if (samples["system"] == block.get("pool")).any() else samples["system"].mode().iloc[0]
-    rows = (
-        samples[samples["system"] == system]
-        .sort_values(["kappa", "label"], ascending=[False, True], kind="stable")
-        .reset_index(drop=True)
-    )
-    pooled = _pooled(tables["estimates"], str(system))
+    effects = chosen(tables["sample_effects"])
+    need(effects[effects["estimate"].notna()], "sample_effects", "no sample says anything of what is pooled")
+    rows = flagged(effects, tables["sample_statistics"]).sort_values(["estimate", "label"], ascending=[False, True], kind="stable")
+    rows = rows.reset_index(drop=True)
+    shown = Shown(str(rows["system"].iloc[0]), str(rows["measure"].iloc[0]), str(rows["unit"].iloc[0]))
+    pooled = _pooled(tables["estimates"], shown)
     places = np.arange(len(rows), 0, -1, dtype=float)
+    below = [-1.3 - BELOW * i for i in range(len(pooled))]
     with look():
-        figure = new_figure(1.5 + ROW * len(rows) + 0.3 * len(pooled), width=WIDTH)
+        figure = new_figure(1.5 + ROW * len(rows) + 0.31 * len(pooled), width=WIDTH)
         ax = figure.subplots()
-        kappa = rows["kappa"].to_numpy(dtype=float)
-        low, high = (rows[f"kappa_ci_{end}"].to_numpy(dtype=float) for end in ("low", "high"))
-        differs = rows["differs"].fillna(False).astype(bool).to_numpy()
-        ax.hlines(places, low, high, color=np.where(differs, VERMILION, BLUE), linewidth=1.1)
-        size = 10 + 50 * np.sqrt(rows["n"].fillna(0).to_numpy(dtype=float) / max(rows["n"].max(), 1))
-        for flag, colour, marker in ((False, BLUE, "s"), (True, VERMILION, "D")):
-            keep = differs == flag
-            ax.scatter(kappa[keep], places[keep], s=size[keep], color=colour, marker=marker, zorder=3)
-        for row, place in zip(records(rows), places, strict=True):
-            ax.text(1.02, place, _numbers(row), transform=ax.get_yaxis_transform(), va="center", fontsize=7.5)
-        for i, item in enumerate(pooled):
-            _diamond(ax, item, -1.2 - 1.8 * i)
-        ax.axvline(0, color=GREY, linewidth=0.9)
-        ticks = [*places, *(-1.2 - 1.8 * i for i in range(len(pooled)))]
-        ax.set_yticks(ticks, [*(_label(r) for r in records(rows)), *(p["name"] for p in pooled)], fontsize=7.5)
-        for tick in ax.get_yticklabels()[len(rows) :]:
-            tick.set_fontweight("bold")
-        ax.text(
-            1.02, len(rows) + 1.3, f"kappa [{level_text(settings)} CI]", transform=ax.get_yaxis_transform(), va="center", fontsize=8
-        )
-        ax.set(ylim=(-1.8 * len(pooled) - 0.6 if pooled else 0.2, len(rows) + 1), xlabel="kappa (0 = chance, 1 = all agree)")
+        _samples(ax, rows, places, shown)
+        for item, place in zip(pooled, below, strict=True):
+            _diamond(ax, item, place, shown)
+        if pooled:
+            ax.axvline(on_axis(pooled[0]["row"]["estimate"], shown), color=INK, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+        if shown.nothing is not None:
+            ax.axvline(on_axis(shown.nothing, shown), color=GREY, linewidth=0.9, zorder=0)
+        labels = [_label(r) for r in records(rows)]
+        ax.set_yticks([*places, *below], [*labels, *(p["name"] for p in pooled)], fontsize=7.5)
+        bold = [bool(r["own"]) for r in records(rows)] + [True] * len(pooled)
+        for tick, strong in zip(ax.get_yticklabels(), bold, strict=True):
+            tick.set_fontweight("bold" if strong else "normal")
+        head = f"[{level_text(settings)} CI]" + (", weight" if rows["weight"].notna().any() else "")
+        ax.text(1.02, len(rows) + 1.3, head, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+        if shown.logarithmic:
+            ax.set_xscale("log")
+        ax.set(ylim=((below[-1] if below else 1) - 1.0, len(rows) + 1), xlabel=axis_label(shown))
         ax.tick_params(axis="y", length=0)
         ax.spines["left"].set_visible(False)
-    words = [f"{p['name']} {with_interval(p['row'])}{_prediction(p)}" for p in pooled]
-    note = (
-        f"Diamonds in red: {int(differs.sum())} samples whose stated kappa differs from that of their own counts"
-        if differs.any()
-        else ""
-    )
-    caption = sentence(
-        f"{system}; {len(rows)} samples, n = {count(rows['n'].sum())}",
-        "; ".join(words),
-        "Squares grow with the sample; an open diamond spans the interval of a pooled value" if pooled else "",
-        "The line through it is the prediction interval for a new sample" if any(p["low"] is not None for p in pooled) else "",
-        _others(tables["estimates"], str(system)),
-        note,
-    )
-    data = rows[
-        [
-            "sample_id",
-            "label",
-            "system",
-            "n",
-            "agreement",
-            "chance",
-            "kappa",
-            "kappa_ci_low",
-            "kappa_ci_high",
-            "stated_kappa",
-            "differs",
-        ]
-    ]
-    return Drawing(figure, data, caption, "Forest plot of kappa by sample. " + caption)
+    caption = _caption(rows, pooled, tables["estimates"], shown)
+    return Drawing(figure, rows[KEPT], caption, f"Forest plot of {plain(shown.measure)} by sample. " + caption)
 
 
-def _pooled(estimates: pd.DataFrame, system: str) -> list[dict[str, Any]]:
-    """Return the pooled rows: kappa, or phi where only that was pooled, and the kappa of all tables summed."""
+def _samples(ax: Axes, rows: pd.DataFrame, places: np.ndarray, shown: Shown) -> None:
+    """Draw each sample's interval and a mark whose area is its weight, or grows with its people where nothing is pooled."""
+    values, low, high = (on_axis(rows[c].to_numpy(dtype=float), shown) for c in ("estimate", "ci_low", "ci_high"))
+    own, differs = rows["own"].to_numpy(dtype=bool), rows["differs"].to_numpy(dtype=bool)
+    colour = np.where(own, INK, np.where(differs, VERMILION, BLUE))
+    ax.hlines(places, low, high, color=colour, linewidth=np.where(own, 1.9, 1.1))
+    heavy = rows["weight"] if rows["weight"].notna().any() else rows["n"]
+    size = 9 + 52 * np.sqrt((heavy / heavy.max()).fillna(0).to_numpy(dtype=float))
+    for mask, face, marker in ((~own & ~differs, BLUE, "s"), (~own & differs, VERMILION, "D"), (own, INK, "o")):
+        ax.scatter(values[mask], places[mask], s=size[mask], color=face, marker=marker, zorder=3)
+    for row, place in zip(records(rows), places, strict=True):
+        strong = "bold" if row["own"] else "normal"
+        ax.text(1.02, place, _numbers(row, shown), transform=ax.get_yaxis_transform(), va="center", fontsize=7.5, fontweight=strong)
+
+
+def _pooled(estimates: pd.DataFrame, shown: Shown) -> list[dict[str, Any]]:
+    """Return the pooled rows: the primary one with its prediction interval, that of three levels, and all tables summed."""
+    keys: dict[str, object] = {"analysis": "pooled_samples", "outcome": shown.system}
+    rows = rows_of(estimates, **keys, estimand=shown.measure)
+    primary = one(estimates, **keys, estimand=shown.measure)
+    nested = next((r for r in rows if r["definition"] == "three levels, CR2"), None)
+    summed = one(estimates, analysis="pooled_table", outcome=shown.system, estimand=shown.measure)
+    spread = one(estimates, **keys, estimand=f"{shown.measure}_prediction_interval")
+    wanted = (
+        (primary, "pooled, random effects", spread),
+        (nested, "pooled, samples in clusters", None),
+        (summed, "all tables summed", None),
+    )
     found = []
-    known = {str(r["estimand"]) for r in rows_of(estimates, analysis="pooled_samples", outcome=system)}
-    measure = "kappa" if "kappa" in known or "phi" not in known else "phi"
-    first = f"pooled{' phi' if measure == 'phi' else ''}, random effects"
-    for analysis, estimand, name in (("pooled_samples", measure, first), ("pooled_table", "kappa", "all tables summed")):
-        row = one(estimates, analysis=analysis, estimand=estimand, outcome=system)
-        if row is None or np.isnan(row["estimate"]):
-            continue
-        spread = one(estimates, analysis=analysis, estimand=f"{estimand}_prediction_interval", outcome=system)
-        ends = (spread["ci_low"], spread["ci_high"]) if spread is not None and not np.isnan(spread["ci_low"]) else (None, None)
-        found.append({"name": name, "row": row, "low": ends[0], "high": ends[1]})
+    for row, name, limits in wanted:
+        if row is not None and not np.isnan(row["estimate"]):
+            ends = (limits["ci_low"], limits["ci_high"]) if limits is not None and not np.isnan(limits["ci_low"]) else None
+            found.append({"name": name, "row": row, "ends": ends})
     return found
 
 
-def _others(estimates: pd.DataFrame, system: str) -> str:
-    """Return what else was pooled, with prediction intervals, in words."""
-    said = []
-    for measure in ("agreement", "stays_secure", "becomes_secure"):
-        row = one(estimates, analysis="pooled_samples", estimand=measure, outcome=system)
-        spread = one(estimates, analysis="pooled_samples", estimand=f"{measure}_prediction_interval", outcome=system)
-        if row is not None and not np.isnan(row["estimate"]):
-            ends = interval_text(spread["ci_low"], spread["ci_high"], "proportion") if spread is not None else ""
-            said.append(f"{plain(measure)} {with_interval(row)}" + (f", prediction interval {ends}" if ends else ""))
-    return f"Pooled: {'; '.join(said)}" if said else ""
-
-
-def _diamond(ax: Axes, item: dict[str, Any], place: float) -> None:
+def _diamond(ax: Axes, item: dict[str, Any], place: float, shown: Shown) -> None:
     row = item["row"]
-    if item["low"] is not None:
-        ax.hlines(place, item["low"], item["high"], color=INK, linewidth=1.2)
-    corners = [(row["ci_low"], place), (row["estimate"], place + 0.6), (row["ci_high"], place), (row["estimate"], place - 0.6)]
-    if np.isnan(row["ci_low"]):
-        ax.plot(row["estimate"], place, "D", color=INK, markerfacecolor="white")
+    value, low, high = (on_axis(row[c], shown) for c in ("estimate", "ci_low", "ci_high"))
+    if item["ends"] is not None:
+        ends = [on_axis(x, shown) for x in item["ends"]]
+        ax.hlines(place, *ends, color=INK, linewidth=1.2)
+        ax.vlines(ends, place - 0.35, place + 0.35, color=INK, linewidth=1.2)
+    if np.isnan(low):
+        ax.plot(value, place, "D", color=INK, markerfacecolor="white")
     else:
-        ax.add_patch(Polygon(corners, closed=True, facecolor="white", edgecolor=INK, linewidth=1.2, zorder=3))
+        corners = [(low, place), (value, place + 0.65), (high, place), (value, place - 0.65)]
+        ax.add_patch(Polygon(corners, closed=True, facecolor=PALE, edgecolor=INK, linewidth=1.2, zorder=3))
     ax.text(1.02, place, with_interval(row), transform=ax.get_yaxis_transform(), va="center", fontsize=7.5, fontweight="bold")
 
 
 def _label(row: dict[str, Any]) -> str:
-    label = str(row["label"]) if isinstance(row["label"], str) and row["label"] else str(row["sample_id"])
+    label = str(row["label"])
     label = label if len(label) <= LONGEST_LABEL else label[: LONGEST_LABEL - 1] + "…"
     return f"{label} (n = {count(row['n'])})"
 
 
-def _numbers(row: dict[str, Any]) -> str:
-    return f"{number(row['kappa'], bounded=True)} {interval_text(row['kappa_ci_low'], row['kappa_ci_high'], 'kappa')}".strip()
+def _numbers(row: dict[str, Any], shown: Shown) -> str:
+    if np.isnan(row["estimate"]):
+        return SUPPRESSED
+    weight = f", {percent(row['weight'], 1)}" if not np.isnan(row["weight"]) else ""
+    return f"{value_words(row['estimate'], shown)} {interval_words(row['ci_low'], row['ci_high'], shown)}".strip() + weight
 
 
-def _prediction(item: dict[str, Any]) -> str:
-    return "" if item["low"] is None else f", prediction interval {interval_text(item['low'], item['high'], 'kappa')}"
+def _caption(rows: pd.DataFrame, pooled: list[dict[str, Any]], estimates: pd.DataFrame, shown: Shown) -> str:
+    people, many = rows["n"].sum(), "1 sample" if len(rows) == 1 else f"{len(rows)} samples"
+    hidden = int(rows["estimate"].isna().sum())
+    words = []
+    for item in pooled:
+        ends = item["ends"]
+        spread = "" if ends is None else f", prediction interval {interval_words(ends[0], ends[1], shown)}"
+        words.append(f"{item['name']} {with_interval(item['row'])}{spread}")
+    between = one(estimates, analysis="pooled_samples", outcome=shown.system, estimand=f"{shown.measure}_i2")
+    i2 = "" if between is None or np.isnan(between["estimate"]) else f"I² {percent(between['estimate'])}"
+    method = f"Primary: {pooled[0]['row']['method']}" if pooled and pooled[0]["row"]["analysis"] == "pooled_samples" else ""
+    marked = rows.loc[rows["differs"].astype(bool), "label"]
+    return sentence(
+        f"{shown.system}, {plain(shown.measure)}; {many}, n = {'at least ' if hidden else ''}{count(people)}",
+        "; ".join([*words, *filter(None, [i2])]),
+        method,
+        "A mark's area grows with the sample's weight; a diamond spans the interval of a pooled value" if pooled else "",
+        "The line through it is the prediction interval: where the true value of a new sample is expected"
+        if any(p["ends"] is not None for p in pooled)
+        else "",
+        "The black circle is this study" if rows["own"].any() else "",
+        f"Red diamonds: {len(marked)} samples whose stated kappa differs from that of their own counts" if len(marked) else "",
+        f"{number(hidden, 0)} suppressed because of small counts" if hidden else "",
+    )

@@ -11,19 +11,18 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from attachment_outcomes.inference import agreement, two_by_two
+from attachment_outcomes.inference import association
 from attachment_outcomes.inference.agreement import Interval
 from attachment_outcomes.inference.estimate import Estimate
-from attachment_outcomes.inference.jackknife import from_logit, logit
 from attachment_outcomes.inference.proportions import proportion
 from attachment_outcomes.measures.codes import TWO_WAY_DISORGANISED, TWO_WAY_FORCED, TWO_WAY_UNRESOLVED, classes
 from attachment_outcomes.measures.targets import about_the_other, first_classes
 from attachment_outcomes.transmission.data import TransmissionData
-from attachment_outcomes.transmission.samples.contrasts import kappas
 from attachment_outcomes.transmission.samples.own import family_tables, way_of
-from attachment_outcomes.transmission.tables import Table, cluster_interval, diagonal_share
+from attachment_outcomes.transmission.tables import Table
 
 LITERATURE = {
     "key": "str", "label": "str", "about": "str", "metric": "str", "value": "float64", "ci_low": "float64", "ci_high": "float64",
@@ -139,26 +138,14 @@ class _Own:
 
 
 def _of_tables(tables: Table, metric: str, ci_level: float) -> Interval:
-    """Return agreement, kappa, phi, or phi as d, of families' tables; families with several pairs are clusters."""
-    whole = tables.sum(axis=0)
-    clustered = len(tables) < int(whole.sum())
+    """Return agreement, kappa, phi, or phi as d, of families' tables, with the intervals of :mod:`..table_estimates`."""
+    units = association.as_units(tables)
     if metric == "proportion":
-        plain = agreement.observed_agreement(whole, ci_level=ci_level)
-        return plain if not clustered else cluster_interval(
-            plain, tables, diagonal_share, scale=logit, back=from_logit, ci_level=ci_level
-        )  # fmt: skip
+        return association.share(units, having=np.eye(tables.shape[1], dtype=bool), ci_level=ci_level)
     if metric == "kappa":
-        k = agreement.kappa(whole, ci_level=ci_level)
-        plain = Interval(k.kappa, k.std_error, k.ci_low, k.ci_high)
-        return plain if not clustered else cluster_interval(
-            plain, tables, lambda t: float(kappas(t[None]).kappa[0]), scale=float, back=float, ci_level=ci_level
-        )  # fmt: skip
-    plain = two_by_two.phi(whole, ci_level=ci_level)
-    if clustered:
-        plain = cluster_interval(
-            plain, tables, lambda t: two_by_two.phi(t).estimate, scale=math.atanh, back=math.tanh, ci_level=ci_level
-        )  # fmt: skip
-    return plain if metric == "r" else _as_d(plain)
+        return association.kappa_interval(units, ci_level=ci_level)
+    phi = association.phi_interval(units, ci_level=ci_level)
+    return phi if metric == "r" else _as_d(phi)
 
 
 def _as_d(r: Interval) -> Interval:

@@ -192,7 +192,7 @@ def pooled_rows(
     other: Interval = "hartung-knapp" if interval == "z" else "z"
     out += [
         one(pool(y, v, method=method, interval=other, ci_level=ci_level), other, primary=False),
-        *_spread(shared, whole, method),
+        *_spread(shared, whole, f"{method}, {INTERVALS[interval]}"),
     ]
     if rows["successes"].notna().sum() > 1:
         out.append(_binomial(shared))

@@ -17,10 +17,10 @@ from attachment_outcomes.inference.steps import Part, stacked
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.samples.checks import INFLUENCE, influence, small_samples
 from attachment_outcomes.transmission.samples.differences import moderators
-from attachment_outcomes.transmission.samples.effects import Effects
+from attachment_outcomes.transmission.samples.effects import MEASURES, Effects, read_effects
 from attachment_outcomes.transmission.samples.literature import LITERATURE, literature
 from attachment_outcomes.transmission.samples.own import own_sample
-from attachment_outcomes.transmission.samples.pooled import ANALYSIS, measured, not_told, pooled_systems
+from attachment_outcomes.transmission.samples.pooled import ANALYSIS, not_told, pooled_systems
 from attachment_outcomes.transmission.samples.tables import (
     STATISTICS,
     Reported,
@@ -106,16 +106,18 @@ def _checks(data: TransmissionData, effects: Effects, system: str, *, primary: b
 def _others(
     data: TransmissionData, samples: Sequence[Sample], reported: Sequence[Reported], pool: str | None
 ) -> list[pd.DataFrame]:
-    """Return the kappas of the systems that are not pooled; where none is, the one with most samples is primary."""
+    """Return the kappas of the systems that are not pooled, recalled ones too; where none is pooled, the largest is primary."""
     counts = pd.Series([s.system for s in samples if s.system != pool], dtype=object).value_counts()
     first = None if pool is not None or counts.empty else min(counts.index, key=lambda s: (-counts[s], s))
-    return [
-        effect_table(
-            measured(samples, reported, "kappa", system, flow=data.flow), system, primary=system == first, ci_level=data.ci_level,
-            pooled=False,
-        )
-        for system in sorted(counts.index)
-    ]  # fmt: skip
+    out = []
+    for system in sorted(counts.index):
+        own = [s for s in samples if s.system == system]
+        effects = read_effects(own, [r for r in reported if r.system == system], MEASURES["kappa"])
+        data.count(f"kappa, {system}", effects.asked, len(effects.rows), MEASURES["kappa"].missing, unit="samples")
+        doubtful = effects.rows["sample_id"].isin([s.sample_id for s in own if s.recalled])
+        effects.rows["name"] = effects.rows["name"].mask(doubtful, effects.rows["name"] + ", recalled")
+        out.append(effect_table(effects, system, primary=system == first, ci_level=data.ci_level, pooled=False))
+    return out
 
 
 def effect_table(effects: Effects, system: str, *, primary: bool, ci_level: float, pooled: bool = True) -> pd.DataFrame:
