@@ -30,7 +30,7 @@ MODELS = [INDEPENDENCE, QUASI_INDEPENDENCE, SYMMETRY, QUASI_SYMMETRY]
 DRAWS = 999  # tables drawn from a fitted model behind a p value of a sparse table
 ROUNDS = 5000
 EXACT, CLOSE = 1e-12, 1e-5  # change of a fitted count, as a share of n, at which fitting stops: for the table, and for drawn ones
-SATURATED = "not defined: with these classes the model fits every table"
+SATURATED = "not defined: with the cells that are filled the model fits every table"
 APPROXIMATE = "an expected count is below 5: p is approximate"
 
 
