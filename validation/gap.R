@@ -50,6 +50,15 @@ under <- sapply(c(-.3, .2, .4), function(rho) {
   best$par[1] * best$par[2]
 })
 
+# Natural effects of a class on a class: logistic and linear models, and the mean over normal mediators by numerical integration.
+z <- transform(data, functioning = drop(scale(functioning)), sensitivity = drop(scale(sensitivity)))
+g <- coef(glm(child ~ parent + functioning + sensitivity, binomial, z, control = glm.control(epsilon = 1e-14, maxit = 100)))
+lines <- coef(m <- lm(cbind(functioning, sensitivity) ~ parent, z))
+s <- sqrt(drop(t(g[3:4]) %*% (crossprod(resid(m)) / n) %*% g[3:4]))
+mu <- function(a, b) integrate(function(e) plogis(g[1] + g[2] * a + sum(g[3:4] * (lines[1, ] + lines[2, ] * b)) + s * e) * dnorm(e),
+                               -Inf, Inf, rel.tol = 1e-10)$value
+natural <- list(total = mu(1, 1) - mu(0, 0), indirect_total = mu(1, 1) - mu(1, 0), gap = mu(1, 0) - mu(0, 0))
+
 # A mediator measured with reliability .8: its latent variable with the error variance fixed, on the correlation metric.
 R <- cor(data)
 latent <- sem("true =~ 1*functioning
@@ -89,10 +98,10 @@ simulated <- cov(many) * size
 
 write_reference(
   "gap",
-  call = "lavaan::sem and standardizedSolution; lm residuals; optim; cov of simulated correlations",
+  call = "lavaan::sem and standardizedSolution; lm residuals; glm, lm and integrate; optim; cov of simulated correlations",
   values = list(
     data = data, parallel = solved$parallel, serial = solved$serial, rho_zero = rho_zero,
-    under = list(rho = c(-.3, .2, .4), indirect = under), corrected = corrected, correlations = unname(R), free = free,
+    under = list(rho = c(-.3, .2, .4), indirect = under), corrected = corrected, natural = natural, correlations = unname(R), free = free,
     simulated = simulated
   ),
   digits = 12

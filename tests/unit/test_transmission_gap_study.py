@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 
 import numpy as np
@@ -18,6 +19,7 @@ from attachment_outcomes.simulate.families import make_families
 from attachment_outcomes.study.contracts import TABLES as CONTRACTS
 from attachment_outcomes.study.contracts import empty, typed
 from attachment_outcomes.transmission.data import READS, TransmissionData
+from attachment_outcomes.transmission.gap.estimation import gap_from_correlations, transmission_gap
 from attachment_outcomes.transmission.gap.paths import Model
 from attachment_outcomes.transmission.gap.reading import mediator_names
 from attachment_outcomes.transmission.gap.study import TABLES, analyse
@@ -219,3 +221,26 @@ def test_what_cannot_be_estimated_is_told(example):
         analyse(study({"mediators": [SENSITIVITY, SENSITIVITY]}, example))
     twice = block({"mediators": [SENSITIVITY, {**SENSITIVITY, "wave": 1}]})["gap"]
     assert list(mediator_names(twice)) == ["eas.sensitivity (observer, wave first)", "eas.sensitivity (observer, wave 1)"]
+
+
+def test_parents_of_ismair_2025_security_functioning_and_sensitivity(shared_data):
+    # No child's class is in these data; the chain ends at sensitivity, which shows the same computation on real ratings.
+    folder = shared_data / "ismair2025_couple_aai"
+    raw = pd.read_csv(folder / "data-one-and-one.csv", sep=None, engine="python")
+    reference = json.loads((folder / "reference.json").read_text(encoding="utf-8"))["pearson"]
+    names = ["V_Bindung", "V_RF_PDI", "V_Sensitivity"]
+    places = [reference["vars"].index(name) for name in names]
+    r = np.array(reference["r"])[np.ix_(places, places)]
+    ours = transmission_gap(raw[names[0]], raw[[names[1]]], raw[names[2]], rng=np.random.default_rng(1), replicates=499).estimates
+    theirs = gap_from_correlations(r, n=40, names=(names[1],), rng=np.random.default_rng(1)).estimates
+    for estimand in ("total", "indirect_total", "gap", "share_unexplained"):
+        one = row(ours, estimand=estimand, definition="parallel", primary=True)
+        other = row(theirs, estimand=estimand, definition="parallel")
+        assert one.estimate == pytest.approx(other.estimate, abs=1e-9)
+        assert one.n == other.n == 40
+    # By hand, from the published correlations .340, .550 and .634.
+    b = (0.63399690722 - 0.54982827436 * 0.33954172289) / (1 - 0.54982827436**2)
+    indirect = row(ours, estimand="indirect_total", definition="parallel", primary=True)
+    assert indirect.estimate == pytest.approx(0.54982827436 * b, abs=1e-9)
+    assert indirect.ci_low > 0.1  # fathers' functioning carries it here, with both kinds of interval
+    assert row(theirs, estimand="indirect_total", definition="parallel").ci_low > 0.1

@@ -9,10 +9,13 @@ __getattr__, __dir__ = entry_points(
         "between_generations": "correspondence",
         "concordance": "correspondence",
         "correlations": "continuous",
+        "gap_from_correlations": "attachment_outcomes.transmission.gap.estimation",
+        "natural_effects": "attachment_outcomes.transmission.gap.natural",
         "pairs": "relations",
         "pool_samples": "attachment_outcomes.transmission.samples.pooled",
         "pooled_systems": "attachment_outcomes.transmission.samples.pooled",
         "read_samples": "attachment_outcomes.transmission.samples.tables",
         "sample_results": "attachment_outcomes.transmission.samples.tables",
+        "transmission_gap": "attachment_outcomes.transmission.gap.estimation",
     },
 )

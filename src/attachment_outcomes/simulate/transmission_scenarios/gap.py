@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
+from scipy.special import expit
 from scipy.stats import norm
 
 from attachment_outcomes.inference.estimate import Estimate
@@ -24,6 +25,7 @@ from attachment_outcomes.simulate.draws import normals
 from attachment_outcomes.simulate.recovery.study import Finding, Sample
 from attachment_outcomes.transmission.gap.correlations import full
 from attachment_outcomes.transmission.gap.estimation import transmission_gap
+from attachment_outcomes.transmission.gap.natural import natural_effects
 from attachment_outcomes.transmission.gap.paths import PARALLEL, Model
 
 Numbers = NDArray[np.float64]
@@ -147,6 +149,40 @@ def measured(rng: np.random.Generator, *, pairs: int, trouble: str, reliability:
     truth = {"indirect_total": TO_MEDIATOR * TO_CHILD / sd, "gap": DIRECT / sd}
     known, estimate = {"value": share}, {"value": min(max(retest, 0.05), 1.0), "n": retested}
     return Sample(Measured(x, observed, y, known, estimate, error), truth)
+
+
+def chances(rng: np.random.Generator, *, pairs: int, through: float) -> Sample:
+    """Pairs whose child is secure by a logistic model, so that the natural effects follow by quadrature."""
+    families = round(pairs / MORE_THAN_FAMILIES)
+    of = np.concatenate([np.arange(families), np.arange(pairs - families)])
+    secure = (rng.random(families) < SECURE_PARENTS).astype(np.float64)[of]
+    e1, shared, own = normals(rng, families)[of], normals(rng, families)[of], normals(rng, pairs)
+    rest = np.sqrt(1 - ABOUT_EACH - MEDIATORS_ALIKE**2)
+    m1 = 0.8 * secure + e1
+    m2 = 0.5 * secure + MEDIATORS_ALIKE * e1 + rest * shared + np.sqrt(ABOUT_EACH) * own
+    index = -0.8 + 0.8 * secure + through * (m1 + m2)
+    child = (rng.random(pairs) < expit(index)).astype(np.float64)
+    # The sum of the mediators' errors has this variance, whoever the parent is.
+    sd = through * np.sqrt(2 + 2 * MEDIATORS_ALIKE)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(41)
+
+    def mean(at: float, mediators_at: float) -> float:
+        level = -0.8 + 0.8 * at + through * 1.3 * mediators_at
+        return float(expit(level + sd * nodes) @ weights / weights.sum())
+
+    direct, both, neither = mean(1, 0), mean(1, 1), mean(0, 0)
+    truth = {"total": both - neither, "indirect_total": both - direct, "gap": direct - neither}
+    return Sample(Families(secure, {FIRST: m1, SECOND: m2}, child, of), truth)
+
+
+def natural(data: Families, *, seed: int) -> Iterator[Finding]:
+    """Estimate the natural effects, with families as clusters."""
+    rows = natural_effects(
+        data.parent, np.column_stack(list(data.mediators.values())), data.child, families=data.family, draws=1999,
+        rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    for row in rows:
+        yield _finding(row)
 
 
 def plain(data: Measured, *, replicates: int, seed: int) -> Iterator[Finding]:

@@ -36,6 +36,7 @@ PARALLEL, SERIAL, PRODUCT = "parallel", "serial", "product of correlations"
 ARROW = " → "
 SUMS = ("indirect_total", "gap", "share_unexplained")
 MOST_MEDIATORS = 6  # chains double with each further one: six give 63
+ROUNDING = 1e-12  # a total nearer to 0 is 0
 SINGULAR = 1e-10  # smallest eigenvalue of a correlation matrix below which some variable follows from the others
 
 
@@ -135,9 +136,8 @@ class Model:
 
 
 def _sums(total: Numbers, through: Numbers) -> list[Numbers]:
-    """Return the sum of the indirect paths, the gap, and its share of the total."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return [through, total - through, (total - through) / total]
+    """Return the sum of the indirect paths, the gap, and its share of the total; no share of a total of 0."""
+    return [through, total - through, (total - through) / np.where(np.abs(total) > ROUNDING, total, np.nan)]
 
 
 def possible(correlations: Numbers) -> Numbers:

@@ -14,7 +14,8 @@ from attachment_outcomes.inference.steps import Part, stacked, typed_table
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.gap.estimation import Gap, gap_from_correlations, transmission_gap
 from attachment_outcomes.transmission.gap.intervals import ANALYSIS, path_table
-from attachment_outcomes.transmission.gap.reading import complete_pairs, end_name, reliabilities
+from attachment_outcomes.transmission.gap.natural import DEFINITION, natural_effects
+from attachment_outcomes.transmission.gap.reading import Pairs, complete_pairs, end_name, reliabilities
 
 PATHS = {
     "outcome": "str",
@@ -64,7 +65,7 @@ def _own(data: TransmissionData, settings: Mapping[str, Any]) -> Gap:
     outcome = " and ".join(end_name(data.settings, settings, side) for side in ("parent", "child"))
     try:
         pairs = complete_pairs(data, settings)
-        return transmission_gap(
+        found = transmission_gap(
             pairs.parent,
             pairs.mediators,
             pairs.child,
@@ -77,6 +78,23 @@ def _own(data: TransmissionData, settings: Mapping[str, Any]) -> Gap:
         )
     except StatisticsError as error:
         return Gap([not_testable(ANALYSIS, str(error), outcome=outcome)])
+    return found if settings.get("child") else replace(found, estimates=[*found.estimates, *_natural(data, pairs)])
+
+
+def _natural(data: TransmissionData, pairs: Pairs) -> list[Estimate]:
+    """Return the parts as differences of chances, where the child's attachment is a class, or why there are none."""
+    try:
+        return natural_effects(
+            pairs.parent,
+            np.column_stack(list(pairs.mediators.values())),
+            pairs.child,
+            families=pairs.families,
+            outcome=pairs.outcome,
+            rng=data.rng("transmission gap", "natural effects"),
+            ci_level=data.ci_level,
+        )
+    except StatisticsError as error:
+        return [replace(not_testable(ANALYSIS, str(error), outcome=pairs.outcome), definition=DEFINITION)]
 
 
 def _published(data: TransmissionData, given: Mapping[str, Any]) -> Gap:
@@ -108,8 +126,4 @@ def _published(data: TransmissionData, given: Mapping[str, Any]) -> Gap:
         )
     except StatisticsError as error:
         return Gap([not_testable(ANALYSIS, str(error), outcome=str(given["name"]))])
-    return Gap([_aside(row) for row in found.estimates], found.sensitivity)
-
-
-def _aside(row: Estimate) -> Estimate:
-    return replace(row, primary=False)
+    return found
