@@ -11,6 +11,7 @@ import pytest
 from attachment_outcomes.inference.estimate import read_estimates
 from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.figures import interruption
+from attachment_outcomes.present.tables import interruption as interruption_table
 from attachment_outcomes.release.disclosure import suppress_estimates
 
 PAGES = Path(__file__).parents[1] / "pages" / "transmission"
@@ -83,3 +84,17 @@ def test_a_study_of_insecure_parents_with_no_second_interview_has_one_block(esti
 def test_without_arms_there_is_nothing_to_draw(estimates: pd.DataFrame) -> None:
     with pytest.raises(NothingToDraw, match="no arms"):
         interruption.draw({"estimates": estimates[estimates["estimand"] != "child_secure"]}, SETTINGS)
+
+
+def test_the_table_stands_under_five_headings_with_what_it_cannot_tell(estimates: pd.DataFrame) -> None:
+    table = interruption_table.build({"estimates": estimates}, SETTINGS)
+    assert list(dict.fromkeys(table.frame["group"])) == interruption_table.HEADINGS
+    assert len(table.frame) == len(estimates)
+    text = table.html
+    assert "allotted at random" in text
+    assert "Not told" not in text
+    reason = estimates.iloc[[0]].assign(estimand="not testable", note="odds ratio: too few pairs", estimate=np.nan)
+    told_too = interruption_table.build({"estimates": pd.concat([estimates, reason])}, SETTINGS)
+    assert "Not told: odds ratio: too few pairs" in told_too.html
+    nothing = interruption_table.build({"estimates": estimates[:0]}, SETTINGS)
+    assert "No arms with classified parents" in nothing.html
