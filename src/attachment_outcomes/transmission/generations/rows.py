@@ -226,8 +226,9 @@ def _common_odds(make: _Rows, drawn: Drawn, by_parent: npt.NDArray[np.int64]) ->
         kinds = [plain, odds.exact_common_odds(by_parent, ci_level=level)]
     return [
         make.row(
-            "common_odds_ratio", found.odds_ratio, part=way.chains, method=found.method, unit="odds ratio", std_error=found.std_error,
-            ci_low=found.ci_low, ci_high=found.ci_high, p_value=found.p_value, note=found.note, primary=found is kinds[0],
+            "common_odds_ratio", found.odds_ratio, part=way.chains, method=found.method, unit="odds ratio",
+            std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, p_value=found.p_value, note=found.note,
+            primary=found is kinds[0],
         )
         for found in kinds
     ]  # fmt: skip

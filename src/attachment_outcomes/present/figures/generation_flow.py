@@ -1,0 +1,217 @@
+"""Classes of grandparents, parents and children as one flow, and what becomes of security if transmission stays as it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from attachment_outcomes.present.drawing import Drawing, NothingToDraw
+from attachment_outcomes.present.lookup import one, records, told
+from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, SKY, VERMILION, look, new_figure
+from attachment_outcomes.present.words import count, estimate_text, interval_text, p_value, percent, sentence
+
+NEEDS = ("generation_chains", "generation_projection", "estimates")
+PEOPLE = ("grandparent_class", "parent_class", "child_class")
+HEADS = ("Grandparents", "Parents", "Children")
+FILLS = {
+    **dict.fromkeys(("secure", "F", "B", "organised"), (BLUE, "")),
+    **dict.fromkeys(("Ds", "A", "dismissing"), (SKY, "\\\\")),
+    **dict.fromkeys(("E", "C", "preoccupied", "insecure"), (ORANGE, "//")),
+    **dict.fromkeys(("U", "D", "fearful", "unresolved or disorganised"), (VERMILION, "xx")),
+}
+BEST = ("secure", "F", "B", "organised")
+MARKS = {"all": (INK, "o"), "best": (BLUE, "s")}
+OTHER_MARKS = "^vDPX"
+NODE, GAP, STEP = 0.06, 0.025, 1.0  # width of a bar, space between classes as a share of all chains, distance of the columns
+LEAST_LABELLED = 0.035
+ASIDE, APART = 0.04, 0.1  # by which points of other starts, and corrected ones, stand aside
+
+
+def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
+    """Draw the chains of the primary way, if there are any, and below them the projection, if there is one.
+
+    Raises
+    ------
+    NothingToDraw
+        If there is neither, or every count is suppressed and nothing is projected.
+    """
+    chains, projected = tables["generation_chains"], tables["generation_projection"]
+    way = next((str(t["way"].iloc[0]) for t in (chains, projected) if len(t)), "")
+    chains, projected = (t[t["way"] == way].reset_index(drop=True) for t in (chains, projected))
+    shown = chains[chains["n"] > 0]
+    known = projected[projected["share"].notna()]
+    if shown.empty and known.empty:
+        raise NothingToDraw("generation_chains: there is no chain of three generations to show, and nothing is projected")
+    parts = [bool(len(shown)), bool(len(known))]
+    with look():
+        figure = new_figure(4.3 * parts[0] + 4.0 * parts[1])
+        ratios = [4.3, 3.4] if all(parts) else [1]
+        axes = figure.subplots(sum(parts), 1, squeeze=False, height_ratios=ratios)[:, 0].tolist()
+        if parts[0]:
+            _flow(axes[0], chains, shown)
+        if parts[1]:
+            _projection(axes[-1], known)
+    estimates = tables["estimates"]
+    hidden = int(chains["n"].isna().sum())
+    caption = sentence(
+        f"{way}; n = {'at least ' if hidden else ''}{count(float(shown['n'].sum()))} chains" if parts[0] else f"{way}; no chain",
+        f"{hidden} kinds of chains are suppressed as small counts and not drawn" if hidden else "",
+        *_tests(estimates, way, settings),
+        *_told(estimates, way, settings),
+        "Projections take transmission to be first-order and to stay as it is, and a child's class to stand for that as a parent"
+        if parts[1]
+        else "",
+    )
+    listed = "; ".join(f"{', '.join(str(r[p]) for p in PEOPLE)}: {count(r['n'])}" for r in records(shown))
+    data = chains.drop(columns="way").assign(what="chains")
+    below = projected.drop(columns="way").assign(what="projection")
+    return Drawing(
+        figure, pd.concat([data, below], ignore_index=True), caption, f"Flow over three generations. {listed}. {caption}"
+    )
+
+
+def _tests(estimates: pd.DataFrame, way: str, settings: dict[str, Any]) -> list[str]:
+    """Return what the tests of a first-order chain say, with and without error."""
+    keys: dict[str, object] = {"analysis": "three_generations", "definition": way}
+    out = []
+    words = "agreement of grandparent and child beyond the parent's class"
+    kappa = told(estimates, words, settings, estimand="conditional_kappa", **keys)
+    test = one(estimates, estimand="markov", **keys)
+    if kappa:
+        out.append(kappa.replace("class ", "class: kappa ", 1))
+    if test is not None and not np.isnan(test["p_value"]):
+        out.append(f"Test that children depend on the parent's class alone: {p_value(test['p_value'])}")
+    left, given = (one(estimates, estimand=e, **keys) for e in ("conditional_kappa_by_error", "markov_given_error"))
+    if left is not None and given is not None and not np.isnan(left["estimate"]):
+        value = estimate_text(left["estimate"], "kappa")
+        out.append(f"Error in the classes alone would leave {value}; the test that allows for it: {p_value(given['p_value'])}")
+    return out
+
+
+def _told(estimates: pd.DataFrame, way: str, settings: dict[str, Any]) -> list[str]:
+    """Return persistence and half-life in words."""
+    keys: dict[str, object] = {"analysis": "three_generations", "definition": way}
+    found = [
+        told(estimates, f"parent and child {word} where the grandparent is", settings, estimand="persists", group=word, **keys)
+        for word in ("secure", "insecure")
+    ]
+    row = one(estimates, estimand="half_life", group="", **keys)
+    if row is not None and not np.isnan(row["estimate"]):
+        text = interval_text(row["ci_low"], row["ci_high"], "generations")
+        found.append(f"half of a difference between lines is left after {row['estimate']:.1f} generations {text}".strip())
+    return [f for f in found if f]
+
+
+def _flow(ax: Axes, chains: pd.DataFrame, shown: pd.DataFrame) -> None:
+    """Draw one band a kind of chain through three columns of bars."""
+    total = float(shown["n"].sum())
+    order = [list(dict.fromkeys(chains[p])) for p in PEOPLE]
+    places = [_bars(ax, chains, shown, p, names, total, i) for i, (p, names) in enumerate(zip(PEOPLE, order, strict=True))]
+    rows = records(shown)
+    rank = [{name: i for i, name in enumerate(names)} for names in order]
+    keys = [tuple(rank[i][row[p]] for i, p in enumerate(PEOPLE)) for row in rows]
+    # In each column the bands of a class lie in the order of the classes they come from and go to, so that few cross.
+    tops: list[dict[int, float]] = [{}, {}, {}]
+    for column, by in enumerate(((0, 1, 2), (1, 0, 2), (2, 1, 0))):
+        sorted_keys = [tuple(key[b] for b in by) for key in keys]
+        for i in sorted(range(len(rows)), key=sorted_keys.__getitem__):
+            name = rows[i][PEOPLE[column]]
+            tops[column][i] = places[column][name]
+            places[column][name] -= float(rows[i]["n"]) / total
+    for i, row in enumerate(rows):
+        height = float(row["n"]) / total
+        colour, _ = _fill(row[PEOPLE[0]], order[0])
+        alike = len(set(keys[i])) == 1
+        for column in (0, 1):
+            x0, x1 = column * STEP + NODE / 2, (column + 1) * STEP - NODE / 2
+            _band(ax, (x0, x1), (tops[column][i], tops[column + 1][i]), height, colour, alike=alike)
+        if height >= LEAST_LABELLED:
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
+            ax.text(
+                STEP + 0.16, tops[1][i] - height / 2, count(row["n"]) + _share(chains, height), fontsize=7.5, va="center", bbox=box
+            )
+    ax.set(xlim=(-0.42, 2 * STEP + 0.42), ylim=(-(1 + GAP * (max(map(len, order)) - 1)) - 0.01, 0.01))
+    for i, head in enumerate(HEADS):
+        ax.text(i * STEP, 1.02, head, ha="center", va="bottom", fontweight="bold", transform=ax.get_xaxis_transform())
+    ax.axis("off")
+
+
+def _share(chains: pd.DataFrame, height: float) -> str:
+    """Return a share in brackets; nothing where counts are suppressed, since nobody knows of how many it would be."""
+    return "" if chains["n"].isna().any() else f" ({percent(height)})"
+
+
+def _fill(name: str, names: list[str]) -> tuple[str, str]:
+    return FILLS.get(name, (GREY, "..") if len(names) > 1 else (BLUE, ""))
+
+
+def _bars(
+    ax: Axes, chains: pd.DataFrame, shown: pd.DataFrame, column: str, names: list[str], total: float, place: int
+) -> dict[str, float]:
+    """Draw a column's bars with their labels; return where the first band of each class starts."""
+    tops, top = {}, 0.0
+    for name in names:
+        n = float(shown.loc[shown[column] == name, "n"].sum())
+        height = n / total
+        tops[name] = top
+        if not height:
+            continue
+        colour, hatch = _fill(name, names)
+        left = place * STEP - NODE / 2
+        look_of: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": INK, "linewidth": 0.7}
+        ax.add_patch(Rectangle((left, top - height), NODE, height, zorder=3, **look_of))
+        least = "≥ " if chains.loc[chains[column] == name, "n"].isna().any() else ""
+        label = f"{name}\n{least}{count(n)}{_share(chains, height)}"
+        side = {0: (-NODE, "right"), 1: (-NODE / 2 - 0.03, "right"), 2: (2 * STEP + NODE, "left")}[place]
+        x = side[0] if place != 1 else STEP + side[0]
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.8} if place == 1 else None
+        ax.text(x, top - height / 2, label, ha=side[1], va="center", linespacing=1.15, fontsize=8.5, bbox=box, zorder=4)
+        top -= height + GAP
+    return tops
+
+
+def _band(ax: Axes, x: tuple[float, float], y: tuple[float, float], height: float, colour: str, *, alike: bool) -> None:
+    (x0, x1), (start, end) = x, y
+    middle = (x0 + x1) / 2
+    points = [
+        (x0, start), (middle, start), (middle, end), (x1, end), (x1, end - height),
+        (middle, end - height), (middle, start - height), (x0, start - height), (x0, start),
+    ]  # fmt: skip
+    codes = [Path.MOVETO, Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.LINETO, Path.CURVE4, Path.CURVE4, Path.CURVE4, Path.CLOSEPOLY]
+    ax.add_patch(PathPatch(Path(points, codes), facecolor=colour, edgecolor=INK, linewidth=0.4, alpha=0.6 if alike else 0.28))
+
+
+def _projection(ax: Axes, known: pd.DataFrame) -> None:
+    """Draw the share secure by generation, for everybody and for lines that begin in a class."""
+    starts = list(dict.fromkeys(known["start_class"]))
+    best = next((s for s in starts if s in BEST), None)
+    word = "organised" if best == "organised" else "secure"
+    others = [s for s in starts if s not in ("all", best)]
+    middle = (len(starts) - 1) / 2
+    for i, start in enumerate(starts):
+        colour, marker = MARKS.get("all" if start == "all" else "best" if start == best else "", ("", ""))
+        if start in others:
+            colour, marker = _fill(start, starts)[0], OTHER_MARKS[others.index(start) % len(OTHER_MARKS)]
+        name = "everybody" if start == "all" else f"lines that begin {start}"
+        for corrected in (False, True):
+            rows = known[(known["start_class"] == start) & (known["corrected"].astype(bool) == corrected)]
+            if rows.empty:
+                continue
+            x = rows["generation"].to_numpy(dtype=float) + (i - middle) * ASIDE + (APART if corrected else 0.0)
+            dashes = "--" if corrected else "-"
+            ax.plot(
+                x, rows["share"], marker=marker, color=colour, markersize=5.5, linestyle=dashes, linewidth=1.3, clip_on=False,
+                markerfacecolor="white" if corrected else colour, label=f"{name}, corrected for error" if corrected else name,
+            )  # fmt: skip
+            if start in ("all", best) or len(others) == 1:
+                ax.vlines(x, rows["ci_low"], rows["ci_high"], color=colour, linewidth=1.1, linestyle=dashes)
+    ax.set(ylim=(-0.01, 1.02), xlabel="Generation (0: today's parents)", ylabel=f"Projected share {word}")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2, fontsize=8)
