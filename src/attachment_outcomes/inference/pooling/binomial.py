@@ -9,7 +9,7 @@ depends on the very effect it weights.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,12 +23,13 @@ from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.pooling.binomial_likelihood import Counts, Fit, TooFarError, at_mean, at_sd, evaluate, maximise
-from attachment_outcomes.inference.pooling.effects import logit_proportion
+from attachment_outcomes.inference.pooling.effects import Clusters, logit_proportion
 from attachment_outcomes.inference.proportions import cluster_codes
 
 Numbers = npt.NDArray[np.float64]
 
 INTERVALS = ("t", "profile", "z")
+ROOT = 1e-8  # log odds to which limits are sought
 FAR = 25.0  # log odds or standard deviations: beyond, the likelihood does not come back
 SPARSE = 5.0  # expected events or non-events of a sample below which chi-squared does not hold for Q
 
@@ -74,7 +75,7 @@ def pool_proportions(
     n: npt.ArrayLike,
     *,
     interval: Literal["t", "profile", "z"] = "t",
-    clusters: Sequence[object] | None = None,
+    clusters: Clusters | None = None,
     ci_level: float = CI_LEVEL,
 ) -> PooledProportion:
     r"""Pool shares by maximum likelihood of the binomial–normal model, a logistic regression with a random intercept a sample.
@@ -208,19 +209,27 @@ def _sandwich(best: Fit, code: npt.NDArray[np.int64]) -> float:
 
 def _limit(data: Counts, best: Fit, side: float, z: float) -> float:
     """Return where the profile likelihood of the mean has fallen by z² / 2."""
+    near = best.sd  # each search begins where the last one ended
 
     def fall(mean: float) -> float:
-        there = at_mean(data, mean, best.sd) if len(data.x) > 1 else evaluate(data, mean, 0.0)
+        nonlocal near
+        there = at_mean(data, mean, near) if len(data.x) > 1 else evaluate(data, mean, 0.0)
+        near = there.sd
         return 2 * (best.loglik - there.loglik) - z**2
 
     return _crossing(fall, best.mean, side * 2 * best.std_error)
 
 
 def _tau2_limits(data: Counts, best: Fit, z: float) -> tuple[float, float]:
-    def fall(sd: float) -> float:
-        return 2 * (best.loglik - at_sd(data, sd, best.mean).loglik) - z**2
+    near = best.mean
 
-    low = float(brentq(fall, 0.0, best.sd, xtol=1e-9)) if best.sd > 0 and fall(0.0) > 0 else 0.0
+    def fall(sd: float) -> float:
+        nonlocal near
+        there = at_sd(data, sd, near)
+        near = there.mean
+        return 2 * (best.loglik - there.loglik) - z**2
+
+    low = float(brentq(fall, 0.0, best.sd, xtol=ROOT)) if best.sd > 0 and fall(0.0) > 0 else 0.0
     return low**2, _crossing(fall, best.sd, max(best.sd, 0.5)) ** 2
 
 
@@ -233,4 +242,4 @@ def _crossing(fall: Callable[[float], float], start: float, step: float) -> floa
         if abs(outside) > FAR:
             return math.copysign(math.inf, step)
     low, high = sorted((inside, outside))
-    return float(brentq(fall, low, high, xtol=1e-9))
+    return float(brentq(fall, low, high, xtol=ROOT))

@@ -83,11 +83,12 @@ def evaluate(data: Counts, mean: float, sd: float) -> Fit:
     share /= total
     p = expit(eta)
     pull, bend = x[:, None] - n[:, None] * p, n[:, None] * p * (1 - p)
-    first = np.stack([pull, z * pull], axis=-1)
-    scores = np.einsum("ij,ija->ia", share, first)
-    squares = np.einsum("ij,ija,ijb->ab", share, first, first) - scores.T @ scores
-    ones = np.stack([np.ones_like(z), z], axis=-1)
-    information = np.einsum("ij,ija,ijb->ab", share * bend, ones, ones) - squares
+    first = share * pull
+    scores = np.column_stack([first.sum(axis=1), (first * z).sum(axis=1)])
+    net = share * bend - first * pull  # information of the complete data less the square of its slope
+    crossed = net * z
+    both = float(crossed.sum())
+    information = np.array([[float(net.sum()), both], [both, float((crossed * z).sum())]]) + scores.T @ scores
     return Fit(mean, sd, float((most + np.log(total)).sum()) + data.constant, scores, information)
 
 
@@ -134,6 +135,8 @@ def maximise(data: Counts) -> Fit:
     zero = at_sd(data, 0.0)
     found = [_climb(data, zero.mean, sd, free=(True, True)) for sd in STARTS]
     best = max(found, key=lambda f: f.loglik)
+    if best.sd >= TOO_FAR:
+        raise TooFarError
     return best if best.sd > NOTHING and best.loglik > zero.loglik else zero
 
 
@@ -160,8 +163,6 @@ def _climb(data: Counts, mean: float, sd: float, *, free: tuple[bool, bool]) -> 
         else:
             return here
         here = there
-        if here.sd > TOO_FAR:
-            raise TooFarError
-        if chosen[1] and here.sd < NOTHING:
+        if chosen[1] and not NOTHING < here.sd < TOO_FAR:
             return here
     return here

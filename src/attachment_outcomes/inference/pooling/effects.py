@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError, problem
 
 Numbers = npt.NDArray[np.float64]
+Clusters = Sequence[object] | npt.NDArray[Any] | pd.Series  # one label a sample
 
 CONTINUITY = 0.5  # added to successes and failures where one of them is 0, and only there
 

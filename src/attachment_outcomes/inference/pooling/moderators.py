@@ -13,7 +13,6 @@ R2          share of tau2 that the moderators take away; rough below some 40 sam
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +25,7 @@ from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.design import tied_columns
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.pooling.effects import checked
+from attachment_outcomes.inference.pooling.effects import Clusters, checked
 from attachment_outcomes.inference.pooling.robust import robust_covariance
 from attachment_outcomes.inference.pooling.tau2 import Method, residuals, tau2_error, tau2_estimate, tau2_interval
 from attachment_outcomes.inference.proportions import cluster_codes
@@ -76,7 +75,7 @@ def meta_regression(
     *,
     method: Method = "REML",
     interval: Literal["hartung-knapp", "z"] = "hartung-knapp",
-    clusters: Sequence[object] | None = None,
+    clusters: Clusters | None = None,
     ci_level: float = CI_LEVEL,
 ) -> MetaRegression:
     r"""Regress one effect a sample on properties of the samples.

@@ -13,7 +13,6 @@ shares    of a typical sample's variance: between clusters, within clusters, sam
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +24,7 @@ from scipy import stats
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.pooling.effects import checked
+from attachment_outcomes.inference.pooling.effects import Clusters, checked
 from attachment_outcomes.inference.pooling.moderators import INTERCEPT, checked_design, coefficient_table
 from attachment_outcomes.inference.pooling.nested_likelihood import Clustered, maximise
 from attachment_outcomes.inference.pooling.robust import robust_covariance
@@ -72,7 +71,7 @@ class NestedPool:
 def pool_nested(
     effects: npt.ArrayLike,
     variances: npt.ArrayLike,
-    clusters: Sequence[object],
+    clusters: Clusters,
     *,
     design: pd.DataFrame | None = None,
     interval: Literal["CR2", "CR1", "t", "z"] = "CR2",

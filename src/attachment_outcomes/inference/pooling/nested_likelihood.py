@@ -9,7 +9,6 @@ that everything costs as much as there are samples.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +18,10 @@ Numbers = npt.NDArray[np.float64]
 Pair = tuple[float, float]
 
 MOST_STEPS = 200
-DONE = 1e-13  # rise in log likelihood that a step promises
+DONE = 1e-9  # rise in log likelihood that a step promises, below which it is the last
+ROUNDING = 1e-6  # rise that the likelihood's own rounding may hide
 HALVINGS = 60
+FLAT = 1e-10  # curvature, relative to the largest, that is taken as none
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def maximise(data: Clustered) -> tuple[Point, bool]:
     """
     plain = float(data.y.var(ddof=1))
     size = max(plain - float(data.v.mean()), 0.1 * float(data.v.mean()))
-    found = [_climb(data, start) for start in ((size / 2, size / 2), (size, 0.0), (0.0, size), (0.0, 0.0))]
+    found = [_climb(data, start) for start in ((size / 2, size / 2), (0.0, 0.0))]
     return max(found, key=lambda f: (f[0].loglik, f[1]))
 
 
@@ -123,14 +124,16 @@ def _climb(data: Clustered, start: Pair) -> tuple[Point, bool]:
         grid = np.ix_(free, free)
         gradient = here.gradient[free]
         step = np.zeros(2)
-        observed = here.observed[grid]
-        curvature = observed if np.linalg.eigvalsh(observed)[0] > 0 else here.expected[grid]
-        step[free] = np.linalg.solve(curvature, gradient)
-        if float(step[free] @ gradient) < DONE:
-            return here, True
+        values, vectors = np.linalg.eigh(here.observed[grid])
+        if values[0] <= FLAT * values[-1]:
+            values, vectors = np.linalg.eigh(here.expected[grid])
+        step[free] = vectors @ ((vectors.T @ gradient) / np.maximum(values, FLAT * values[-1]))
+        if float(step[free] @ gradient) < DONE:  # Newton's last step doubles the digits; the likelihood is too flat here to tell
+            to = np.maximum(at + step, 0.0)
+            return data.at((float(to[0]), float(to[1]))), True
         better = _along(data, here, at, step)
         if better is None:
-            return here, float(step[free] @ gradient) < math.sqrt(DONE)
+            return here, float(step[free] @ gradient) < ROUNDING
         here = better
     return here, False
 

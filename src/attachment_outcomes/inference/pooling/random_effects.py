@@ -14,7 +14,6 @@ prediction interval  where the true effect of a new sample is expected; wider th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,7 +24,7 @@ from scipy import stats
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.pooling.effects import checked
+from attachment_outcomes.inference.pooling.effects import Clusters, checked
 from attachment_outcomes.inference.pooling.tau2 import METHODS, Method, tau2_error, tau2_estimate, tau2_interval
 from attachment_outcomes.inference.proportions import cluster_codes
 
@@ -68,7 +67,7 @@ def pool(
     method: Method = "REML",
     interval: Literal["z", "hartung-knapp", "hartung-knapp-modified"] = "z",
     prediction: Literal["as-interval", "higgins"] = "as-interval",
-    clusters: Sequence[object] | None = None,
+    clusters: Clusters | None = None,
     ci_level: float = CI_LEVEL,
 ) -> Pooled:
     r"""Pool one effect a sample.
