@@ -176,7 +176,7 @@ def test_what_a_table_does_not_define_says_why(table, names):
 
 
 def test_sparse_tables_get_simulated_p_values_that_repeat():
-    table = [[20, 3, 2], [4, 18, 3], [2, 5, 15]]
+    table = [[9, 1, 1], [2, 8, 1], [1, 3, 4]]
     for model in MODELS:
         one, same, plain = (loglinear(table, model, rng=rng) for rng in (np.random.default_rng(5), np.random.default_rng(5), None))
         assert one.p_value == same.p_value

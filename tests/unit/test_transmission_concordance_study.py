@@ -161,7 +161,7 @@ def test_a_study_of_styles_and_q_set():
 
 def test_fearful_beside_unresolved_is_told_as_doubtful():
     rows = concordance(["fearful", "secure"], ["D", "B"], way=FOUR, parent_system="styles")
-    assert all("no true match" in e.note for e in rows)
+    assert all("no true match" in e.note for e in rows if e.estimand != "row_share")
     assert next(e for e in rows if e.estimand == "agreement").estimate == 1
     rows = concordance(["fearful", "secure"], ["D", "B"], way=FORCED, parent_system="styles")
     assert not any("no true match" in e.note for e in rows)
@@ -174,6 +174,14 @@ def test_a_study_through_its_step():
     assert agreement == dict.fromkeys(WAYS, 1.0)
     assert part.tables["loglinear"]["n"].unique().tolist() == [3]
     assert set(part.tables["loglinear"]["model"]) == {"independence", "quasi-independence", "symmetry", "quasi-symmetry"}
+
+
+def test_shares_of_a_row_are_beside_the_counts_and_not_among_the_estimates():
+    part = run(relations=PAIRS, classifications=CODES)
+    cells = part.tables["concordance"].set_index(["way", "parent_class", "child_class"])
+    assert cells.loc[(FORCED, "secure", "secure"), ["n", "share"]].tolist() == [2, 1.0]
+    assert cells.loc[(FORCED, "secure", "secure"), "ci_low"] == pytest.approx(0.3424, abs=5e-5)  # Wilson, 2 of 2
+    assert "row_share" not in {e.estimand for e in part.estimates}
 
 
 def test_labels_choose_the_pairs():

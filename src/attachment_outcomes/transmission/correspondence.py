@@ -9,7 +9,7 @@ interrupted     the parent is insecure and the child secure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,11 +28,12 @@ from attachment_outcomes.measures.codes import CLASSES, FEARFUL_NOTE, FOUR_WAY, 
 from attachment_outcomes.measures.targets import CODES, about_the_other, first_classes
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.relations import pairs
-from attachment_outcomes.transmission.table_estimates import ANALYSIS, table_estimates
-from attachment_outcomes.transmission.tables import class_tables
+from attachment_outcomes.transmission.table_estimates import ANALYSIS, row_shares, table_estimates
+from attachment_outcomes.transmission.tables import Table, class_tables
 
-CELLS = {"system": "str", "way": "str", "parent_class": "str", "child_class": "str", "n": "int64"}
-RESIDUALS = {**CELLS, "expected": "float64", "residual": "float64"}
+_CELL = {"system": "str", "way": "str", "parent_class": "str", "child_class": "str", "n": "int64"}
+CELLS = {**_CELL, "share": "float64", "ci_low": "float64", "ci_high": "float64"}
+RESIDUALS = {**_CELL, "expected": "float64", "residual": "float64"}
 NUMBERS = {"n": "int64", "g2": "float64", "x2": "float64", "df": "int64", "p_value": "float64", "bic": "float64"}
 FITS = {"system": "str", "way": "str", "model": "str", **NUMBERS, "method": "str", "note": "str"}
 TABLES: Mapping[str, Mapping[str, str]] = {"concordance": CELLS, "residuals": RESIDUALS, "loglinear": FITS}
@@ -100,7 +101,7 @@ def concordance(
         - ``cramers_v`` with the p value of independence (chi-square, or Fisher's exact test if an expected count is below 5),
           ``cramers_v_corrected``, ``lambda`` and ``uncertainty_coefficient`` of the child's class given the parent's;
         - ``bowker`` and ``stuart_maxwell``, tests of symmetry and of equal margins;
-        - ``row_share``, P(child's class | parent's), one row a cell (``group``);
+        - ``row_share``, P(child's class | parent's) with Wilson's interval, one row a cell (``group``);
         - ``lack_of_fit`` and ``bic`` of log-linear models (``group``).
 
         In the two-class ways also ``prevalence_index``, ``bias_index`` and ``phi``; ``odds_ratio`` (Woolf), ``risk_difference``
@@ -146,10 +147,23 @@ def concordance(
     names, column_names = CLASSES[parent_system][way], CLASSES[child_system][way]
     tables = class_tables(rows[used], columns[used], row_classes=names, column_classes=column_names, groups=groups[used])
     estimates, _ = table_estimates(
-        tables, outcome=outcome, way=way, parent_classes=names, child_classes=column_names, primary=primary, ci_level=ci_level,
+        tables, outcome=outcome, way=way, primary=primary, ci_level=ci_level,
         note="; ".join(filter(None, [_doubt(parent_system, child_system, way), note])), rng=rng,
     )  # fmt: skip
-    return estimates
+    return [*estimates, *_row_shares(tables, estimates[0], names, column_names)]
+
+
+def _row_shares(tables: Table, like: Estimate, parents: Sequence[str], children: Sequence[str]) -> Iterator[Estimate]:
+    """Yield the shares of each row as estimates; none of an empty table."""
+    if tables.sum() == 0:
+        return
+    totals = tables.sum(axis=(0, 2))
+    for parent, total, row in zip(parents, totals, row_shares(tables, ci_level=like.ci_level), strict=True):
+        for child, found in zip(children, row, strict=True):
+            yield replace(
+                like, estimand="row_share", group=f"parent {parent}, child {child}", estimate=found.estimate, n=int(total),
+                std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, note=found.note,
+            )  # fmt: skip
 
 
 def _frame(codes: Codes, name: str) -> pd.DataFrame:
@@ -250,11 +264,11 @@ def _compared(
         # Counts of pairs left out go to the flow only: a note is not suppressed where a small count would be.
         note = "pairs without a class are left out and counted in the flow" if len(kept) < len(table) else ""
         found, models = table_estimates(
-            tables, outcome=system, way=way, parent_classes=names, child_classes=column_names, primary=way == ways[0],
-            ci_level=ci_level, note="; ".join(filter(None, [_doubt(parent_system, child_system, way), note])), rng=rng,
+            tables, outcome=system, way=way, primary=way == ways[0], ci_level=ci_level,
+            note="; ".join(filter(None, [_doubt(parent_system, child_system, way), note])), rng=rng,
         )  # fmt: skip
         estimates += found
-        cells.append(_cell_rows(tables.sum(axis=0), system, way, names, column_names))
+        cells.append(_cell_rows(tables, system, way, names, column_names, ci_level))
         fits.append(_fit_rows(models, system, way, int(tables.sum())))
     return Part(
         estimates, {"concordance": stacked(cells, CELLS), "residuals": stacked(cells, RESIDUALS), "loglinear": stacked(fits, FITS)}
@@ -285,9 +299,16 @@ def _counted(frame: pd.DataFrame, system: str, way: str, step: str, count: Count
     return labels, labels.notna().to_numpy(dtype=bool)
 
 
-def _cell_rows(table: npt.NDArray[np.int64], system: str, way: str, rows: list[str], columns: list[str]) -> pd.DataFrame:
+def _cell_rows(tables: Table, system: str, way: str, rows: Sequence[str], columns: Sequence[str], ci_level: float) -> pd.DataFrame:
+    """Return a row a cell: what was counted, its share of the parent's class, and what independence would give.
+
+    Row shares belong beside the counts, where they are hidden with them; among the estimates they would give small counts back.
+    """
+    table = tables.sum(axis=0)
     full = table.sum() > 0
     nothing = np.full(table.shape, np.nan)
+    found = [share for row in row_shares(tables, ci_level=ci_level) for share in row] if full else []
+    numbers = [(x.estimate, x.ci_low, x.ci_high) for x in found] or [(np.nan, np.nan, np.nan)] * table.size
     return pd.DataFrame(
         {
             "system": system,
@@ -295,6 +316,7 @@ def _cell_rows(table: npt.NDArray[np.int64], system: str, way: str, rows: list[s
             "parent_class": np.repeat(rows, len(columns)),
             "child_class": np.tile(columns, len(rows)),
             "n": table.ravel(),
+            **dict(zip(("share", "ci_low", "ci_high"), np.array(numbers).T, strict=True)),
             "expected": (expected(table) if full else nothing).ravel(),
             "residual": (adjusted_residuals(table) if full else nothing).ravel(),
         }

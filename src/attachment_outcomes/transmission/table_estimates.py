@@ -66,8 +66,6 @@ def table_estimates(
     *,
     outcome: str,
     way: str,
-    parent_classes: Sequence[str],
-    child_classes: Sequence[str],
     primary: bool = True,
     ci_level: float = CI_LEVEL,
     note: str = "",
@@ -87,8 +85,7 @@ def table_estimates(
     rows = [*_agreement(units, whole, frame), *_association(units, whole, frame, rng)]
     if len(whole) == 2:
         rows += [*_contrasts(units, frame), *_regression(tables, units, frame)]
-    rows += [*_margins(tables, units, whole, frame), *_row_shares(units, frame, parent_classes, child_classes)]
-    rows += _fits(models, frame)
+    rows += [*_margins(tables, units, whole, frame), *_fits(models, frame)]
     return rows, models
 
 
@@ -208,17 +205,14 @@ def _margins(tables: Table, units: Units, whole: Table, frame: Frame) -> Iterato
         yield frame.row(name, _value(test.statistic, note), unit=unit, method=how, p=test.p_value)
 
 
-def _row_shares(units: Units, frame: Frame, parents: Sequence[str], children: Sequence[str]) -> Iterator[Estimate]:
-    """Yield how often children of parents in a class are in each class."""
-    for i, parent in enumerate(parents):
-        among = np.zeros(units.whole.shape, dtype=bool)
-        among[i] = True
-        for j, child in enumerate(children):
-            having = np.zeros(units.whole.shape, dtype=bool)
-            having[i, j] = True
-            found = association.share(units, having=having, among=among, ci_level=frame.ci_level)
-            n, group = int(units.whole[i].sum()), f"parent {parent}, child {child}"
-            yield frame.row("row_share", found, n=n, group=group, unit="proportion", method=_method(units, "Wilson"))
+def row_shares(tables: Table, *, ci_level: float = CI_LEVEL) -> list[list[Interval]]:
+    """Return how often children of parents in a class are in each class, a list of columns for each row, with intervals."""
+    units = as_units(tables)
+    cells = np.arange(units.whole.size).reshape(units.whole.shape)
+    return [
+        [association.share(units, having=cells == cell, among=np.isin(cells, row), ci_level=ci_level) for cell in row]
+        for row in cells
+    ]
 
 
 def _fits(models: Sequence[LogLinear], frame: Frame) -> Iterator[Estimate]:

@@ -58,6 +58,10 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         ax.tick_params(length=0)
         used = [i for i, _ in enumerate(SHADES) if any(_shade(r) == i for r in table.loc[table["n"].notna(), "residual"])]
         handles = [Patch(facecolor=SHADES[i][1], edgecolor=INK, hatch=SHADES[i][2], label=WORDS[i], linewidth=0.6) for i in used]
+        if hidden:
+            handles.append(
+                Patch(facecolor=PALE, edgecolor=INK, label=f"{SUPPRESSED}: a small count, or one that gives it back", linewidth=0.6)
+            )
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
     keys: dict[str, object] = {"analysis": "concordance", "outcome": first["system"], "definition": first["way"]}
     found = [
@@ -105,10 +109,15 @@ def _tiles(ax: Axes, cells: pd.DataFrame, parents: list[str], children: list[str
             if parent == parents[0]:
                 ticks.append(y + height / 2)
             y += share
-        ax.text(x + width / 2, 1.0, f"{parent}\n{'' if equal else count(size)}".strip(), ha="center", va="bottom")
+        ax.text(x + width / 2, 1.0, f"{_wrapped(parent)}\n{'' if equal else count(size)}".strip(), ha="center", va="bottom")
         x += width + GAP
     ax.set_xticks([])
-    ax.set_yticks(ticks, children)
+    ax.set_yticks(ticks, [_wrapped(c) for c in children])
+
+
+def _wrapped(name: str) -> str:
+    """Return a long name on two lines: unresolved or disorganised."""
+    return name.replace(" or ", " or\n")
 
 
 def _write(ax: Axes, x: float, y: float, n: float, residual: float, width: float, height: float) -> None:
