@@ -129,6 +129,19 @@ def test_published_tables_agree_with_their_reference(shared_data):
         assert agreement.chi_square(table).statistic == pytest.approx(r["chisq"], abs=1e-8)
 
 
+def test_summed_tables_of_opie_agree_with_their_reference(shared_data):
+    folder = shared_data / "opie2021_child_attachment_stability"
+    for r in json.loads((folder / "reference_pooled_tables.json").read_text(encoding="utf-8")).values():
+        table = np.array(r["table"])
+        assert association.kappa_interval(table).estimate == pytest.approx(r["kappa"][0], abs=R_DIGITS)
+        assert float(contingency.agreement(table)) == pytest.approx(r["agreement"][0], abs=R_DIGITS)
+        assert agreement.adjusted_residuals(table) == pytest.approx(np.array(r["adj_residuals"]), abs=1e-9)
+        for name, test in (("bowker", agreement.bowker), ("stuart_maxwell", agreement.stuart_maxwell)):
+            found = test(table)
+            assert (found.statistic, found.df, found.p_value) == pytest.approx(tuple(r[name]), rel=1e-9)
+        assert 100 * table / table.sum(axis=1, keepdims=True) == pytest.approx(np.array(r["row_percent"]), abs=1e-9)
+
+
 def test_pabak_and_its_indices_by_hand():
     # Byrt, Bishop and Carlin's quantities: 40 + 30 of 100 agree; (40 − 30)/100 and (20 − 10)/100.
     rows = {e.estimand: e for e in concordance(*spread([[40, 20], [10, 30]]), way="2-way, forced")}

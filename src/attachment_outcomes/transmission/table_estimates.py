@@ -113,7 +113,7 @@ def _agreement(units: Units, whole: Table, frame: Frame) -> Iterator[Estimate]:
     yield frame.row("pabak", pabak, unit="kappa", method=_method(units, "Wilson"))
     if k == 2:
         for name, function in (("prevalence_index", contingency.prevalence_index), ("bias_index", contingency.bias_index)):
-            yield frame.row(name, _value(float(function(whole))), unit="proportion", method="difference of cells")
+            yield frame.row(name, _value(float(function(whole))), unit="index", method="difference of cells")
 
 
 def _association(units: Units, whole: Table, frame: Frame, rng: np.random.Generator | None) -> Iterator[Estimate]:
@@ -129,9 +129,9 @@ def _association(units: Units, whole: Table, frame: Frame, rng: np.random.Genera
     why = NOT_CORRECTED if math.isnan(corrected) else ""
     yield frame.row("cramers_v_corrected", _value(corrected, why), unit="Cramér's V", method="Bergsma")
     lost = association.lambda_coefficient(units)
-    yield frame.row("lambda", lost, unit="proportion", method="Goodman–Kruskal, child given parent")
+    yield frame.row("lambda", lost, unit="coefficient", method="Goodman–Kruskal, child given parent")
     known = association.uncertainty_coefficient(units, ci_level=level)
-    yield frame.row("uncertainty_coefficient", known, unit="proportion", method=_method(units, "Theil, child given parent"))
+    yield frame.row("uncertainty_coefficient", known, unit="coefficient", method=_method(units, "Theil, child given parent"))
     if len(whole) == 2:
         phi = association.phi_interval(units, ci_level=level)
         yield frame.row("phi", phi, unit="phi", method=_method(units, "Fisher z, half a pair in every cell"))
