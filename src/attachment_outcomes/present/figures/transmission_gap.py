@@ -132,7 +132,8 @@ def _ends(outcome: str, settings: dict[str, Any], *, own: bool) -> dict[str, str
 
 def _diagram(ax: Axes, paths: list[Row], mediators: list[str], titles: dict[str, str]) -> None:
     """Draw boxes and arrows; the direct path, which is the gap, runs below."""
-    heights = np.linspace(0.92, 0.56, len(mediators)) if len(mediators) > 1 else np.array([0.8])
+    lowest = 0.56 if len(mediators) == 2 else 0.48
+    heights = np.linspace(0.94, lowest, len(mediators)) if len(mediators) > 1 else np.array([0.8])
     places = {PARENT: (LEFT, LOW), CHILD: (RIGHT, LOW)}
     places |= {m: (MIDDLE, float(y)) for m, y in zip(mediators, heights, strict=True)}
     for name, (x, y) in places.items():
