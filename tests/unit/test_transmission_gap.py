@@ -129,6 +129,13 @@ def test_the_gap_of_1995_by_hand():
     assert found[PARALLEL, "share_unexplained", ""] == pytest.approx(1 - 0.34 * b / 0.47)
 
 
+def test_there_is_no_share_of_a_total_of_0():
+    model = Model(("m",))
+    found = by_name(model, model.values(full(np.array([0.3, 1e-17, 0.2]))))
+    assert math.isnan(found[PARALLEL, "share_unexplained", ""])
+    assert found[PARALLEL, "gap", ""] == pytest.approx(-found[PARALLEL, "indirect", "m"])
+
+
 def test_rho_at_zero_is_the_correlation_of_residuals():
     found = rho_at_zero(matrix())
     REFERENCE["rho_zero"].check(dict(zip(["functioning", "sensitivity", "all"], found, strict=True)), abs=1e-10)
