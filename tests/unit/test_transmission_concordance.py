@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from attachment_outcomes.inference import agreement, association, contingency, t
 from attachment_outcomes.inference.loglinear import MODELS, loglinear
 from attachment_outcomes.inference.robust_logistic import logistic_fit
 from attachment_outcomes.transmission import concordance
+from attachment_outcomes.transmission.table_estimates import row_shares, table_estimates
 
 R_DIGITS = 1e-10
 FITTED_DIGITS = 1e-6  # glm stops at a relative change of the deviance of 1e-12, which leaves fitted counts less exact
@@ -242,3 +244,14 @@ def test_one_family_alone_gives_estimates_without_intervals():
         assert not math.isnan(rows[name].estimate)
         assert math.isnan(rows[name].ci_low)
         assert "fewer than 2 families" in rows[name].note
+
+
+def test_five_thousand_families_take_less_than_a_second():
+    rng = np.random.default_rng(1)
+    start = time.process_time()
+    for k in (4, 3, 2, 2, 2):
+        tables = np.zeros((5000, k, k), dtype=np.int64)
+        np.add.at(tables, (np.repeat(np.arange(5000), 4), rng.integers(0, k, 20_000), rng.integers(0, k, 20_000)), 1)
+        table_estimates(tables, outcome="AAI-SSP", way="a way", rng=rng)
+        row_shares(tables)
+    assert time.process_time() - start < 1.0  # processor time: about 0.2 s
