@@ -27,6 +27,7 @@ from attachment_outcomes.transmission.misclassification.reliability import Relia
 PARENTS = {2: [0.55, 0.45], 3: [0.25, 0.55, 0.20], 4: [0.20, 0.50, 0.12, 0.18]}
 OTHERS = {2: [0.40, 0.60], 3: [0.40, 0.40, 0.20], 4: [0.30, 0.35, 0.10, 0.25]}
 GROUPS = {"corrected": CORRECTED, "possible": POSSIBLE, "naive": OBSERVED}
+DIGITS = 12
 LEAST_KAPPA, MOST_KAPPA = 0.05, 0.99  # of a retest: outside nobody would correct, or need to
 
 
@@ -71,7 +72,8 @@ def misread(
 
 
 def _truth(true: Floats) -> dict[str, float]:
-    return {"kappa": float(kappa_in(true)), "agreement": float(agreement(true))}
+    # Rounded, so that no kappa is not one of 1e-17, which would be a thing to find.
+    return {"kappa": round(float(kappa_in(true)), DIGITS), "agreement": round(float(agreement(true)), DIGITS)}
 
 
 def _misread(rng: np.random.Generator, true: Whole, retest: float, margins: Floats) -> Whole:

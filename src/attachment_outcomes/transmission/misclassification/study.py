@@ -94,14 +94,16 @@ def analyse(data: TransmissionData) -> Part:
     if given is None:
         return Part([not_testable(ANALYSIS, NOTHING_GIVEN)], tables)
     cells = []
-    for r, drawn in zip(read, _drawn(data, read), strict=True):
+    draws, note = _drawn(data, read)
+    for r, drawn in zip(read, draws, strict=True):
         missing = [side for side in systems if r.way not in reliable[side]]
         if missing:
             reason = f"the reliability of {' and '.join(PEOPLE[side] for side in missing)} is not given in this way"
             estimates.append(replace(not_testable(ANALYSIS, reason, outcome=outcome), definition=r.way))
             continue
         try:
-            rows, corrected = _corrected(data, r, drawn, reliable["parent"][r.way], reliable["child"][r.way], outcome)
+            pair = reliable["parent"][r.way], reliable["child"][r.way]
+            rows, corrected = _corrected(data, r, drawn, pair, outcome=outcome, note=note)
         except StatisticsError as error:
             estimates.append(replace(not_testable(ANALYSIS, str(error), outcome=outcome), definition=r.way))
             continue
@@ -130,10 +132,10 @@ def _read(codes: Mapping[str, pd.DataFrame], pairs: pd.DataFrame, way: str, syst
     return _Read(way, cells, pairs["cluster"].to_numpy(dtype=np.int64)[both], parents, children)
 
 
-def _drawn(data: TransmissionData, read: list[_Read]) -> list[Numbers]:
-    """Return the tables of every way in the same draws of families."""
+def _drawn(data: TransmissionData, read: list[_Read]) -> tuple[list[Numbers], str]:
+    """Return the tables of every way in the same draws of families, and what is to be said of the draws."""
     if not read:
-        return []
+        return [], ""
     widths = [r.cells.shape[1] for r in read]
     ends = np.cumsum(widths)
     values = np.zeros((sum(len(r.cells) for r in read), int(ends[-1])))
@@ -141,20 +143,21 @@ def _drawn(data: TransmissionData, read: list[_Read]) -> list[Numbers]:
     for r, end, width in zip(read, ends, widths, strict=True):
         values[row : row + len(r.cells), end - width : end] = r.cells
         row += len(r.cells)
-    draws = data.resampled(lambda sums: sums, values, families=np.concatenate([r.families for r in read])).draws
-    return [
-        draws[:, end - width : end].reshape(-1, len(r.parents), len(r.children))
+    found = data.resampled(lambda sums: sums, values, families=np.concatenate([r.families for r in read]))
+    draws = [
+        found.draws[:, end - width : end].reshape(-1, len(r.parents), len(r.children))
         for r, end, width in zip(read, ends, widths, strict=True)
     ]
+    return draws, found.note
 
 
 def _corrected(
-    data: TransmissionData, read: _Read, drawn: Numbers, parent: Reliability, child: Reliability, outcome: str
+    data: TransmissionData, read: _Read, drawn: Numbers, pair: tuple[Reliability, Reliability], *, outcome: str, note: str
 ) -> tuple[list[Estimate], Numbers]:
     return estimates_of(
-        read.table, drawn, parent=parent, child=child, rng=data.rng("misclassification", read.way),
+        read.table, drawn, parent=pair[0], child=pair[1], rng=data.rng("misclassification", read.way),
         n_clusters=len(np.unique(read.families)), outcome=outcome, way=read.way, primary=read.way == data.settings["ways"][0],
-        ci_level=data.ci_level,
+        ci_level=data.ci_level, note=note,
     )  # fmt: skip
 
 
