@@ -78,7 +78,8 @@ def _heading(row: Row) -> str:
 def _arm_last(group: str) -> tuple[int, str, int]:
     """Return where a group stands: the arms' before what stands beside, insecure before secure parents, treated first."""
     arm, _, who = group.partition(", ")
-    return (int(arm not in ("treated", "comparison", "")), who or group, int(arm == "comparison"))
+    own = arm in ("treated", "comparison", "")
+    return (int(not own), who if own else group, int(arm == "comparison"))
 
 
 def _label(row: Row) -> str:
