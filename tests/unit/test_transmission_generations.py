@@ -56,6 +56,13 @@ def test_the_exact_interval_is_that_of_one_table_worked_by_hand() -> None:
     assert t**2 / (1 + 4 * t + t**2) == pytest.approx(0.025)
 
 
+def test_the_exact_interval_holds_in_large_tables_where_probabilities_are_too_small_for_numbers() -> None:
+    strata = 30 * by_parent(table("two"))
+    plain, exact = odds.mantel_haenszel(strata), odds.exact_common_odds(strata)
+    assert exact.odds_ratio == pytest.approx(plain.odds_ratio, rel=0.01)
+    assert (exact.ci_low, exact.ci_high) == pytest.approx((plain.ci_low, plain.ci_high), rel=0.01)
+
+
 def test_projections_are_powers_of_the_matrix() -> None:
     part = REFERENCE["projection"]
     matrix = projection.transitions(np.asarray(part["counts"]))

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attachment_outcomes.config import load_published
 from attachment_outcomes.errors import ConfigError, DataError, StatisticsError
 from attachment_outcomes.inference.estimate import NOT_TESTABLE, estimates_frame
 from attachment_outcomes.transmission.data import TransmissionData
@@ -121,7 +122,7 @@ def test_the_same_seed_gives_the_same_rows() -> None:
 
 
 def test_families_with_several_chains_count_as_one() -> None:
-    part = study.analyse(data(families(siblings=60), ways=(TWO, FOUR)))
+    part = study.analyse(data(families(siblings=60), ways=(TWO, FOUR), replicates=99))
     markov = rows(part, estimand="markov", definition=TWO)
     assert [r.method for r in markov] == ["X², signs of families"]
     assert (markov[0].n, markov[0].n_clusters) == (180, 120)
@@ -229,16 +230,23 @@ def test_bad_codes_and_reliabilities_stop_the_run() -> None:
         study.analyse(data(families(20), misclassification=bad))
 
 
+def test_errors_that_cannot_be_undone_leave_the_rest() -> None:
+    blind = {**retest(TWO, 0.6), "kappa": None, "errors": [[0.5, 0.5], [0.5, 0.5]]}
+    part = study.analyse(data(families(40), misclassification={"parent": [blind], "child": [retest(TWO, 0.6)]}))
+    (row,) = rows(part, estimand=NOT_TESTABLE)
+    assert "do not tell some classes apart" in row.note
+    assert rows(part, estimand="second_eigenvalue")[0].estimate > 0
+
+
 def test_published_results_stand_beside_and_test_nothing() -> None:
-    published = [
-        {"key": "benoit1994", "label": "Grandmother and infant", "about": "generations", "metric": "proportion", "value": 0.75,
-         "n": 96, "citation": "Benoit (1994).", "standing": "read", "where": "abstract", "verified": True},
-        {"key": "other", "label": "x", "about": "secure", "value": 1.06, "citation": "y", "standing": "read", "verified": True},
-    ]  # fmt: skip
     made = data(families(30))
-    part = study.analyse(TransmissionData(made.tables, made.settings, published=published, replicates=99))
-    (row,) = rows(part, estimand="published")
-    assert (row.estimate, row.n, row.primary) == (0.75, 96, False)
+    part = study.analyse(
+        TransmissionData(made.tables, made.settings, published=load_published("transmission")["results"], replicates=99)
+    )
+    found = {r.definition: r for r in rows(part, estimand="published")}
+    assert set(found) == {"benoit_parker1994_grandmother_3way", "benoit_parker1994_grandmother_4way", "hautamaki2010_chain"}
+    row = found["hautamaki2010_chain"]
+    assert (row.estimate, row.n, row.primary) == (0.47, 32, False)
     assert "read in its abstract" in row.note
     assert "nothing can be tested" in row.note
 

@@ -184,10 +184,12 @@ def _mh_test(kept: Numbers) -> tuple[float, float]:
 
 
 def _convolved(first: Numbers, second: Numbers) -> Numbers:
-    """Return the logarithm of the convolution of two densities given by their logarithms."""
-    top = float(first.max()) + float(second.max())
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.convolve(np.exp(first - first.max()), np.exp(second - second.max()))) + top, dtype=float)
+    """Return the logarithm of the convolution of two densities given by their logarithms, which may be too small for numbers."""
+    few, many = sorted((first, second), key=len)
+    out = np.full(len(few) + len(many) - 1, -math.inf)
+    for i, weight in enumerate(few):
+        out[i : i + len(many)] = np.logaddexp(out[i : i + len(many)], weight + many)
+    return out
 
 
 def _root(function: object) -> float:

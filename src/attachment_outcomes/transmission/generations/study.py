@@ -18,7 +18,7 @@ from attachment_outcomes.measures.codes import CLASSES
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.generations.chains import Generations, Read, class_names, find_generations, secure_place
 from attachment_outcomes.transmission.generations.resampled import Layout, family_cells
-from attachment_outcomes.transmission.generations.rows import ANALYSIS, Way, chain_rows, projection_rows, projection_table
+from attachment_outcomes.transmission.generations.rows import ANALYSIS, Drawn, Way, chain_rows, projection_rows, projection_table
 from attachment_outcomes.transmission.misclassification.reliability import Reliability, reliabilities
 
 CHAINS = {"way": "str", "grandparent_class": "str", "parent_class": "str", "child_class": "str", "n": "int64"}
@@ -36,7 +36,8 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "generation_projection": PROJECTION,
 }
 STEPS = ("grandparent to parent", "parent to child")
-PUBLISHED = "generations"
+PUBLISHED = "chain"
+UNTESTED = "the joint table is not known, so that nothing can be tested with it"
 
 
 def analyse(data: TransmissionData) -> Part:
@@ -65,8 +66,9 @@ def analyse(data: TransmissionData) -> Part:
             continue
         ways.append(one)
         offset += sum(one.layout.widths)
-    draws = _drawn(data, ways)
-    for way, replicates in zip(ways, draws, strict=True):
+    drawn = _drawn(data, ways)
+    ways, draws = [w for w, _ in drawn], [d for _, d in drawn]
+    for way, replicates in drawn:
         estimates += chain_rows(way, replicates, data=data, outcome=outcome)
         estimates += projection_rows(way, replicates, data=data, outcome=outcome)
     estimates += _published(data, outcome)
@@ -106,33 +108,47 @@ def _errors(
     for side, system in (("parent", systems[1]), ("child", systems[2])):
         classes = {way: len(names) for way, names in CLASSES[system].items()}
         found.append(reliabilities(given[side], side=side, classes=classes).get(way))
-    if found[0] is None or found[1] is None:
+    of_parent, of_child = found
+    if of_parent is None or of_child is None:
         return None, "how often the classifications err is not given for this way (transmission.misclassification)"
-    return (found[0], found[0], found[1]), ""
+    try:
+        for reliability in (of_parent, of_child):
+            reliability.matrices(np.full((1, classes[way]), 1 / classes[way]))
+    except StatisticsError as error:
+        return None, f"nothing can be corrected ({error})"
+    return (of_parent, of_parent, of_child), ""
 
 
-def _drawn(data: TransmissionData, ways: list[Way]) -> list[dict[tuple[str, str], tuple[Replicates, int]]]:
+def _drawn(data: TransmissionData, ways: list[Way]) -> list[tuple[Way, Drawn]]:
     """Draw whole families once for all ways; return, a way each, where every statistic stands among the replicates."""
     if not ways:
         return []
     parts = [(w.chains, w.older, w.younger) for w in ways]
     cells = family_cells([w.layout for w in ways], [[p.codes for p in part] for part in parts])
     families = np.concatenate([p.families for part in parts for p in part])
-    if len(np.unique(families)) < 2:
-        return [{} for _ in ways]
+    if (many := len(np.unique(families))) < 2:
+        return [(w, {}) for w in ways]
     sums = data.resampled(lambda s: s, cells, families=families)
-    out = []
+    out: list[tuple[Way, Drawn]] = []
     for way in ways:
+        try:
+            values = _values(way.layout, sums, data)
+        except StatisticsError as error:  # a correction that does not settle leaves what needs none
+            way = replace(way, layout=replace(way.layout, errors=None), why=f"nothing could be corrected ({error})")
+            values = _values(way.layout, sums, data)
         labels = way.layout.labels()
-        estimates = way.layout.statistics(sums.estimates[None])[0]
-        draws = way.layout.statistics(sums.draws, rng=data.rng("retests", way.way))
         nothing = np.full(len(labels), np.nan)
         found = Replicates(
-            estimates=estimates, draws=draws, acceleration=nothing, error=nothing, errors=np.empty((len(draws), 0)),
-            n_clusters=len(np.unique(families)), note=sums.note,
+            estimates=values[0], draws=values[1], acceleration=nothing, error=nothing, errors=np.empty((len(values[1]), 0)),
+            n_clusters=many, note=sums.note,
         )  # fmt: skip
-        out.append({label: (found, i) for i, label in enumerate(labels)})
+        out.append((way, {label: (found, i) for i, label in enumerate(labels)}))
     return out
+
+
+def _values(layout: Layout, sums: Replicates, data: TransmissionData) -> tuple[np.ndarray, np.ndarray]:
+    """Return a way's statistics for the families themselves and for every draw of them."""
+    return layout.statistics(sums.estimates[None])[0], layout.statistics(sums.draws, rng=data.rng("retests", layout.way))
 
 
 def _chain_table(way: Way) -> pd.DataFrame:
@@ -177,12 +193,13 @@ def _published(data: TransmissionData, outcome: str) -> list[Estimate]:
         if result.get("about") != PUBLISHED or result.get("value") is None:
             continue
         read = f"read in its {result['where']}" if result.get("where") else str(result["standing"])
-        note = f"{result['citation']} {read}; its joint table is not known, so nothing can be tested with it"
+        parts = [str(result.get("note", "")).rstrip("."), result["citation"].rstrip("."), read, UNTESTED]
         rows.append(
             Estimate(
                 analysis=ANALYSIS, estimand="published", outcome=outcome, group=str(result["label"]), definition=str(result["key"]),
                 primary=False, estimate=float(result["value"]), ci_level=data.ci_level, n=float(result.get("n") or np.nan),
-                unit="proportion", method="published", note=note,
+                unit="proportion", method="published",
+                note="; ".join(filter(None, parts)),
             )
         )  # fmt: skip
     return rows
