@@ -70,9 +70,8 @@ def study_tables():
     plain = [f"q{i}" for i in range(8)], [f"d{i}" for i in range(8)]
     coded = [(p, 0, "AAI", r[1]) for p, r in zip(parents, rows, strict=True) if r[1]]
     coded += [(p, 1, "AAI", r[2]) for p, r in zip(parents, rows, strict=True) if r[2]]
-    coded += [(c, 0, "SSP", "A1") for c in children]  # before treatment: the last one counts
+    coded += [(c, 0, "SSP", "A1") for c in children]  # before treatment: never the last one, also of those lost
     coded += [(c, 1, "SSP", r[3]) for c, r in zip(children, rows, strict=True) if r[3]]
-    coded = [x for x in coded if not (x[2] == "SSP" and x[1] == 0 and rows[int(x[0][1:])][3] is None)]
     coded += [(p, 0, "AAI", "Ds1" if i < 6 else "F1") for i, p in enumerate(plain[0])]
     coded += [(c, 0, "SSP", "B1" if i % 3 == 0 else "A1") for i, c in enumerate(plain[1])]
     rng = np.random.default_rng(3)

@@ -104,7 +104,7 @@ def _read(data: TransmissionData, table: pd.DataFrame, settings: Mapping[str, An
     for when, wave in waves.items():
         own = every[(every["wave"] == wave).fillna(False)] if wave is not None else every[:0]
         out[when] = _secure(first_classes(own, parents), "parent", table, data, settings)
-    out["child"] = _secure(_at(every, children, settings["child_wave"]), "child", table, data, settings)
+    out["child"] = _secure(_at(every, children, settings["child_wave"], settings["before"]), "child", table, data, settings)
     asked = settings.get("functioning")
     for when, wave in waves.items():
         out[f"functioning_{when}"] = np.full(len(table), np.nan)
@@ -115,15 +115,22 @@ def _read(data: TransmissionData, table: pd.DataFrame, settings: Mapping[str, An
     return pd.DataFrame(out)
 
 
-def _at(every: pd.DataFrame, system: str, wave: int | str) -> pd.DataFrame:
-    """Return each person's one classification at a wave, or the first or last that there is."""
+def _at(every: pd.DataFrame, system: str, wave: int | str, before: int) -> pd.DataFrame:
+    """Return each person's one classification at a wave, or the first or last that there is.
+
+    Where anybody was seen after the wave before treatment, the last one must be of after it: a child who was lost is not known,
+    and not what it was before.
+    """
     if wave == "first":
         return first_classes(every, system)
     rows = every[(every["system"] == system) & every[CODES].notna().any(axis=1)]
-    if wave == "last":
-        last = rows.groupby(["person_id", "about_person_id"], dropna=False, sort=False)["wave"].transform("max")
-        return first_classes(rows[((rows["wave"] == last) | last.isna()).fillna(False)], system)
-    return first_classes(rows[(rows["wave"] == wave).fillna(False)], system)
+    if wave != "last":
+        return first_classes(rows[(rows["wave"] == wave).fillna(False)], system)
+    later = (rows["wave"] > before).fillna(False)
+    if later.any():
+        rows = rows[later | rows["wave"].isna()]
+    last = rows.groupby(["person_id", "about_person_id"], dropna=False, sort=False)["wave"].transform("max")
+    return first_classes(rows[((rows["wave"] == last) | last.isna()).fillna(False)], system)
 
 
 def _secure(
