@@ -15,6 +15,7 @@ from attachment_outcomes.release.disclosure import (
     suppress_estimates,
     suppress_flow,
 )
+from attachment_outcomes.release.families import small_tables
 
 FUNNEL_LIMITS = [f"{side}{level}{kind}" for side in ("low", "high") for level in ("95", "998") for kind in ("", "_adjusted")]
 EQUIVALENCE_LIMITS = ["tost_low", "tost_high", "ci_low", "ci_high", "p_equivalence", "p_difference"]
@@ -23,7 +24,12 @@ WITHIN = ["predictor_deviation", "outcome_deviation", "std_error"]
 LATENT = ["mean_change", "true_change_sd", "observed_change_sd", "true_variance", "error_variance", "reliability"]
 # Table: its counts, the columns that tell tables apart, the columns whose totals are known, and what is made from the counts.
 COUNTS: dict[str, dict[str, Any]] = {
-    "concordance": {"counts": ["n"], "within": ["system", "way"], "margins": ["parent_class", "child_class"]},
+    "concordance": {
+        "counts": ["n"],
+        "within": ["system", "way"],
+        "margins": ["parent_class", "child_class"],
+        "derived": ["share", "ci_low", "ci_high"],
+    },
     "residuals": {
         "counts": ["n"],
         "within": ["system", "way"],
@@ -93,7 +99,40 @@ COUNTS: dict[str, dict[str, Any]] = {
     # The limits are functions of n, so they would give it back.
     "funnel": {"counts": ["n", "events"], "derived": ["proportion", *FUNNEL_LIMITS]},
     "completeness": {"counts": ["n_present", "n_expected"], "derived": ["proportion"]},
-    "samples": {"counts": ["n"], "derived": ["agreement", "chance", "kappa", "kappa_se", "kappa_ci_low", "kappa_ci_high"]},
+    "loglinear": {"counts": ["n"], "within": ["system", "way"], "derived": ["g2", "x2", "p_value", "bic"]},
+    "corrected_tables": {
+        "counts": ["n"],
+        "within": ["system", "way"],
+        "margins": ["parent_class", "child_class"],
+        "derived": ["observed", "corrected"],
+    },
+    "corrected_sensitivity": {"counts": []},
+    "gap_paths": {"counts": []},
+    "gap_sensitivity": {"counts": []},
+    "generation_chains": {
+        "counts": ["n"],
+        "within": ["way"],
+        # The tables of two generations are known.
+        "margins": [["grandparent_class", "parent_class"], ["parent_class", "child_class"], ["grandparent_class", "child_class"]],
+    },
+    "generation_transitions": {
+        "counts": ["n"],
+        "within": ["way", "step"],
+        "margins": ["from_class", "to_class"],
+        "derived": ["share", "ci_low", "ci_high"],
+    },
+    "generation_projection": {"counts": []},
+    "interruption_cells": {"counts": ["n"], "within": ["arm", "parent_before"], "margins": ["parent_after", "child_class"]},
+    "sample_statistics": {
+        "counts": ["n"],
+        "derived": ["agreement", "chance", "kappa", "kappa_se", "kappa_ci_low", "kappa_ci_high"],
+    },
+    "sample_effects": {
+        "counts": ["n"],
+        "derived": ["estimate", "ci_low", "ci_high", "weight", "effect", "std_error", "precision", "standardised"],
+    },
+    "sample_influence": {"counts": []},
+    "transmission_literature": {"counts": []},
 }
 AS_THEY_ARE = ("people_change", "episodes")  # one row a person or episode, under re-coded ids: no counts
 
@@ -117,7 +156,9 @@ def main(job: Job) -> None:
     threshold = job.params.threshold
     estimates = read_estimates(job.input.estimates)
     crossed = small_crosses(read_table(job.input.rupture_agreement), read_table(job.input.rupture_raters), threshold=threshold)
-    released = suppress_estimates(estimates, threshold=threshold, crossed=crossed)
+    counted = [read_table(getattr(job.input, name)) for name in ("concordance", "generation_transitions", "generation_chains")]
+    tables = small_tables(*counted, threshold=threshold)
+    released = suppress_estimates(estimates, threshold=threshold, crossed=crossed, tables=tables)
     write_table(released, job.output.estimates)
     write_table(blank_like(read_table(job.input.claims), released), job.output.claims)
     for name, columns in COUNTS.items():

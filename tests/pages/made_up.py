@@ -12,7 +12,7 @@ from attachment_outcomes.audit.funnel import funnel_table
 from attachment_outcomes.inference.estimate import Estimate, estimates_frame, read_estimates, tidy_estimates
 
 RNG = 20261121
-FOLDERS = tuple(Path(__file__).parent / topic for topic in ("change", "rupture"))
+FOLDERS = tuple(Path(__file__).parent / topic for topic in ("change", "rupture", "transmission"))
 CATEGORIES = ["recovered", "improved", "unchanged", "deteriorated", "harmed"]
 STYLES = ["secure", "preoccupied", "dismissing", "fearful"]
 

@@ -17,7 +17,16 @@ rule transmission:
     output:
         concordance="<results>/{study}/steps/concordance.parquet",
         residuals="<results>/{study}/steps/residuals.parquet",
+        loglinear="<results>/{study}/steps/loglinear.parquet",
+        corrected_tables="<results>/{study}/steps/corrected_tables.parquet",
+        corrected_sensitivity="<results>/{study}/steps/corrected_sensitivity.parquet",
         transmission_pairs="<results>/{study}/steps/transmission_pairs.parquet",
+        gap_paths="<results>/{study}/steps/gap_paths.parquet",
+        gap_sensitivity="<results>/{study}/steps/gap_sensitivity.parquet",
+        generation_chains="<results>/{study}/steps/generation_chains.parquet",
+        generation_transitions="<results>/{study}/steps/generation_transitions.parquet",
+        generation_projection="<results>/{study}/steps/generation_projection.parquet",
+        interruption_cells="<results>/{study}/steps/interruption_cells.parquet",
         estimates="<results>/{study}/steps/estimates/transmission.parquet",
         flow="<results>/{study}/steps/flow/transmission.parquet",
     log:
@@ -53,6 +62,9 @@ rule samples:
         sample_traits="<results>/{study}/steps/canonical/sample_traits.parquet",
     output:
         sample_statistics="<results>/{study}/steps/sample_statistics.parquet",
+        sample_effects="<results>/{study}/steps/sample_effects.parquet",
+        sample_influence="<results>/{study}/steps/sample_influence.parquet",
+        transmission_literature="<results>/{study}/steps/transmission_literature.parquet",
         estimates="<results>/{study}/steps/estimates/samples.parquet",
         flow="<results>/{study}/steps/flow/samples.parquet",
     log:

@@ -8,6 +8,7 @@ from typing import Any
 
 Study = dict[str, Any]
 OTHERS = ("observer_ratings",)  # of those, what does not go by that series
+TRANSMISSION = "Transmission"
 RUPTURES = "Rupture and repair"  # the category whose items say so where another series stands in for the alliance
 
 
@@ -27,6 +28,18 @@ def _has(*path: str) -> Callable[[Study], bool]:
         for key in path:
             part = part.get(key) if isinstance(part, Mapping) else None
         return bool(part)
+
+    return check
+
+
+def _asks(*path: str) -> Callable[[Study], bool]:
+    """As ``_has``, where an empty block asks for everything by default."""
+
+    def check(study: Study) -> bool:
+        part: Any = study
+        for key in path:
+            part = part.get(key) if isinstance(part, Mapping) else None
+        return part is not None
 
     return check
 
@@ -84,7 +97,7 @@ FIGURES: dict[str, Item] = {
     "reliability": Item("Measures", "Reliability of the scores", ("estimates",), _feeds("items")),
     "rupture_prevalence": Item(RUPTURES, "Ruptures by criterion, and in pure noise", ("estimates",), _has("rupture")),
     "correlations": Item(
-        "Transmission",
+        TRANSMISSION,
         "Correlations between generations and between partners",
         ("estimates",),
         lambda study: bool((study.get("transmission") or {}).get("continuous") or (study.get("dyads") or {}).get("scores")),
@@ -116,18 +129,42 @@ FIGURES: dict[str, Item] = {
         RUPTURES, "Specification curve of repair", ("repair_specifications", "estimates"), _has("rupture", "outcome")
     ),
     "transmission_mosaic": Item(
-        "Transmission",
+        TRANSMISSION,
         "Parents' and children's classes",
         ("residuals", "estimates"),
         _both(_has("transmission"), _feeds("classifications"), _feeds("relations")),
     ),
     "transmission_scatter": Item(
-        "Transmission",
+        TRANSMISSION,
         "Parents' and children's dimensions",
         ("transmission_pairs", "estimates"),
         _has("transmission", "continuous"),
     ),
-    "forest": Item("Transmission", "Over samples", ("sample_statistics", "estimates"), _has("transmission", "samples")),
+    "corrected_agreement": Item(
+        TRANSMISSION, "As observed, and without misclassification", ("estimates",), _has("transmission", "misclassification")
+    ),
+    "transmission_gap": Item(
+        TRANSMISSION, "What transmission runs through", ("estimates", "gap_paths", "gap_sensitivity"), _has("transmission", "gap")
+    ),
+    "generation_flow": Item(
+        TRANSMISSION,
+        "Three generations",
+        ("generation_chains", "generation_projection", "estimates"),
+        _asks("transmission", "generations"),
+    ),
+    "interruption": Item(TRANSMISSION, "Interruption by treatment", ("estimates",), _has("transmission", "interruption")),
+    "forest": Item(
+        TRANSMISSION, "Over samples", ("sample_effects", "sample_statistics", "estimates"), _has("transmission", "samples")
+    ),
+    "galbraith": Item(
+        TRANSMISSION,
+        "Samples by their precision",
+        ("sample_effects", "sample_statistics", "estimates"),
+        _has("transmission", "samples"),
+    ),
+    "sample_influence": Item(
+        TRANSMISSION, "Samples left out, and added up", ("sample_influence", "estimates"), _has("transmission", "samples")
+    ),
     "audit_funnel": Item("Audit", "Funnel of units", ("funnel", "estimates"), _has("audit")),
     "completeness": Item("Audit", "Completeness of the data", ("completeness", "estimates"), _has("audit")),
     "claims_overview": Item("Claims", "The 24 claims", ("claims", "estimates")),
@@ -154,7 +191,7 @@ TABLES: dict[str, Item] = {
     "rupture": Item(RUPTURES, "Ruptures and repairs by criterion", ("estimates",), _has("rupture")),
     "repair_outcome": Item(RUPTURES, "Repair and outcome", ("estimates",), _has("rupture", "outcome")),
     "next_session": Item(RUPTURES, "From session to session", ("estimates",), _has("rupture", "symptoms")),
-    "concordance": Item("Transmission", "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
+    "concordance": Item(TRANSMISSION, "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
     "samples": Item(
         "Transmission", "Samples and what pooling gives", ("sample_statistics", "estimates"), _has("transmission", "samples")
     ),
@@ -183,6 +220,18 @@ FILES: dict[str, str] = {
             "funnel",
             "completeness",
             "sample_statistics",
+            "sample_effects",
+            "sample_influence",
+            "transmission_literature",
+            "loglinear",
+            "corrected_tables",
+            "corrected_sensitivity",
+            "gap_paths",
+            "gap_sensitivity",
+            "generation_chains",
+            "generation_transitions",
+            "generation_projection",
+            "interruption_cells",
             "rule_agreement",
             "rule_patterns",
             "rule_sensitivity",

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.release.families import of_hidden_arms, of_small_tables
 
 SUPPRESSED = "suppressed"
 _NUMBERS = ["estimate", "std_error", "ci_low", "ci_high", "p_value"]
@@ -38,7 +39,31 @@ _NO_COUNTS = (
     "noise_share_repaired",
     "repaired_above_noise",
     "therapist_minus_client",
+    "prevalence_index",
+    "bias_index",
+    "risk_difference",
+    "lambda",
+    "uncertainty_coefficient",
+    "share_unexplained",
+    "explained_by_error",
+    "expected_from_error",
+    "all_alike_if_markov",
+    "agreement_if_markov",
+    "agreement_beyond_markov",
+    "projected_secure",
+    "secure_line",
+    "long_run_secure",
+    "published",
+    "child_secure_difference",
+    "child_secure_difference_lowest",
+    "child_secure_difference_highest",
+    "interaction_risk_difference",
+    "fraction_interrupted",
+    "became_secure_difference",
+    "became_secure_by_error",
 )
+# Groups of an analysis that are made by a model and are no shares of people.
+_MODELLED = {"transmission_corrected": ("corrected", "corrected, possible table", "ceiling")}
 # What gives a share back: with the noise shown beside it, or where therapists do not differ. Hidden where that share is.
 _BESIDE = {
     ("rupture_prevalence", "share_above_noise"): "share_with_rupture",
@@ -67,7 +92,7 @@ def suppress(
     counts: Sequence[str],
     threshold: int,
     within: Sequence[str] = (),
-    margins: Sequence[str] = (),
+    margins: Sequence[str | Sequence[str]] = (),
     derived: Sequence[str] = (),
     shares: Mapping[str, str] | None = None,
     cells: Mapping[str, Sequence[str]] | None = None,
@@ -86,7 +111,8 @@ def suppress(
     within : sequence of str
         Columns that tell one table from the next, when the frame holds several. Their totals count as known.
     margins : sequence of str
-        Columns whose totals are known too, e.g. the row and the column class of a cross table.
+        Columns whose totals are known too, e.g. the row and the column class of a cross table; a list where it is the totals of
+        several columns together that are known.
     derived : sequence of str
         Columns computed from the counts, hidden in every row in which a count is.
     shares : mapping, optional
@@ -113,7 +139,9 @@ def suppress(
         raise StatisticsError(f"threshold {threshold} is negative")
     shown = frame.reset_index(drop=True).copy()
     any_hidden = np.zeros(len(shown), dtype=bool)
-    groupings = [[*within, margin] for margin in margins] or ([list(within)] if within and not sums else [])
+    groupings = [[*within, *([margin] if isinstance(margin, str) else margin)] for margin in margins] or (
+        [list(within)] if within and not sums else []
+    )
     for column in counts:
         values = shown[column].to_numpy(dtype=float, na_value=np.nan)
         if (values < 0).any():
@@ -168,7 +196,9 @@ def _complement(values: np.ndarray, hidden: np.ndarray, keys: Sequence[np.ndarra
     return changed
 
 
-def suppress_estimates(estimates: pd.DataFrame, *, threshold: int, crossed: pd.DataFrame | None = None) -> pd.DataFrame:
+def suppress_estimates(
+    estimates: pd.DataFrame, *, threshold: int, crossed: pd.DataFrame | None = None, tables: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Hide the estimates from which a small count of people could be read.
 
     Hidden are all numbers of an estimate that rests on 1 to ``threshold - 1`` units, and of a proportion whose
@@ -185,12 +215,16 @@ def suppress_estimates(estimates: pd.DataFrame, *, threshold: int, crossed: pd.D
     crossed : DataFrame, optional
         Cross tables with a small cell, a row each: ``analysis``, ``group`` (the level), ``definition``. Kappa does not show its
         cells, so that they have to be told.
+    tables : DataFrame, optional
+        Tables of parents and children with a small cell, as ``families.small_tables`` returns them.
     """
     shown = estimates.reset_index(drop=True).copy()
     n = shown["n"].to_numpy(dtype=float)
     estimate = shown["estimate"].to_numpy(dtype=float)
     is_share = (shown["unit"] == "proportion").to_numpy() & ~np.isnan(estimate) & ~np.isnan(n)
     is_share &= ~shown["estimand"].isin(_NO_COUNTS).to_numpy()
+    for analysis, groups in _MODELLED.items():
+        is_share &= ~(shown["analysis"].eq(analysis) & shown["group"].isin(groups)).to_numpy()
     events = np.where(is_share, np.round(estimate * n), np.nan)
     rest = n - events
     hidden = (n >= 1) & (n < threshold)
@@ -209,6 +243,8 @@ def suppress_estimates(estimates: pd.DataFrame, *, threshold: int, crossed: pd.D
     hidden |= _crossed(shown, hidden, crossed)
     hidden |= _linear(shown, hidden)
     hidden |= _beside(shown, hidden)
+    hidden |= of_small_tables(shown, tables)
+    hidden |= of_hidden_arms(shown, hidden)
     hidden &= ~np.isnan(estimate)
     shown.loc[hidden, _NUMBERS] = np.nan
     small = hidden & (n < threshold)
