@@ -9,9 +9,25 @@ import pandas as pd
 
 from attachment_outcomes.present.lookup import Row, records, rows_of
 from attachment_outcomes.present.tabulate import Table, cells, estimand_name, make_table
-from attachment_outcomes.present.words import SUPPRESSED, count, first_upper, interval_text, level_text, number, percent
+from attachment_outcomes.present.words import (
+    SUPPRESSED,
+    count,
+    first_upper,
+    interval_text,
+    level_text,
+    number,
+    p_value,
+    percent,
+)
 
 NEEDS = ("sample_statistics", "estimates")
+SECTIONS = (
+    ("data_errors", "stated kappas against counts"),
+    ("pooled_samples", "pooled"),
+    ("pooled_table", "all tables summed"),
+    ("sample_moderators", "what goes with differences"),
+    ("sample_checks", "influence and small samples"),
+)
 
 
 def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
@@ -33,25 +49,12 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
                 "remark": "stated kappa differs" if row["differs"] is True or row["differs"] == 1 else "",
             }
         )
-    for analysis, word in (("pooled_samples", "pooled"), ("pooled_table", "all tables summed")):
+    for analysis, word in SECTIONS:
         for found in rows_of(tables["estimates"], analysis=analysis):
-            if pd.isna(found["estimate"]):
+            if pd.isna(found["estimate"]) or (found["estimand"].endswith("_r2") and pd.isna(found["p_value"])):
                 continue
-            cell = cells(found, settings)
-            definition = f", {found['definition']}" if found["definition"] else ""
-            lines.append(
-                {
-                    "system": f"{found['outcome']}, {word}",
-                    "sample": f"{first_upper(estimand_name(found))}{definition}",
-                    "n": cell["n"],
-                    "agreement": "" if found["unit"] in ("kappa", "r", "phi") else cell["estimate"],
-                    "kappa": cell["estimate"] if found["unit"] in ("kappa", "r", "phi") else "",
-                    interval: "" if cell[interval] == "—" else cell[interval],
-                    "stated kappa": "",
-                    "remark": str(found["note"]),
-                }
-            )
-    frame = pd.DataFrame(lines).rename(columns={"agreement": "agreement or share", "kappa": "kappa or r"})
+            lines.append(_line(found, f"{found['outcome']}, {word}" if found["outcome"] else first_upper(word), settings))
+    frame = pd.DataFrame(lines).rename(columns={"agreement": "agreement or other", "kappa": "kappa or phi"})
     empty = [c for c in ("stated kappa", "remark") if c in frame and (frame[c] == "").all()]
     return make_table(
         frame.drop(columns=empty),
@@ -61,9 +64,31 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         notes=[
             "Summing tables lets large samples dominate and hides differences between them; read the pooled values first",
             "A stated kappa that differs by more than .005 from that of the sample's own counts is marked",
+            "What goes with differences between samples is an association: nobody allotted samples to their traits. "
+            "The p value of a trait (share of variance) is by Holm over all traits",
+            "Signs of small samples are not proof of publication bias",
         ],
         empty="There are no samples.",
     )
+
+
+def _line(found: Row, heading: str, settings: dict[str, Any]) -> dict[str, str]:
+    """Return an estimate as a row: what it is, for whom, by which definition, and its p value in the remark."""
+    interval = f"{level_text(settings)} CI"
+    cell = cells(found, settings)
+    kappa = found["unit"] in ("kappa", "r", "phi")
+    about = ", ".join(filter(None, [str(found["group"]), str(found["definition"])]))
+    p: str = "" if pd.isna(found["p_value"]) else p_value(found["p_value"])
+    return {
+        "system": heading,
+        "sample": first_upper(estimand_name(found)) + (f", {about}" if about else ""),
+        "n": "" if found["analysis"] == "data_errors" else cell["n"],
+        "agreement": "" if kappa else cell["estimate"],
+        "kappa": cell["estimate"] if kappa else "",
+        interval: "" if cell[interval] == "—" else cell[interval],
+        "stated kappa": "",
+        "remark": "; ".join(filter(None, [p, str(found["note"])])),
+    }
 
 
 def _name(row: Row) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Literal
 
@@ -82,17 +82,19 @@ def _effects(data: tuple[list[Sample], npt.NDArray[np.int64]], measure: str) -> 
 
 
 def pooled(
-    data: tuple[list[Sample], npt.NDArray[np.int64]], *, interval: Literal["z", "hartung-knapp", "hartung-knapp-modified"]
+    data: tuple[list[Sample], npt.NDArray[np.int64]], *, methods: Sequence[Literal["z", "hartung-knapp", "hartung-knapp-modified"]]
 ) -> Iterator[Finding]:
-    """Pool every measure of :func:`tables`; of kappa also the prediction interval."""
+    """Pool every measure of :func:`tables` with each interval; of kappa also the prediction interval."""
     for measure in POOLED:
         effects = _effects(data, measure)
-        back, rows = effects.measure.back, effects.rows
-        found = pool(rows["effect"].to_numpy(), rows["variance"].to_numpy(), interval=interval)
-        ends = [float(back(x)) for x in (found.estimate, found.ci_low, found.ci_high)]
-        yield Finding(measure, ends[0], ci_low=ends[1], ci_high=ends[2], singular=found.tau2 == 0)
-        if measure == "kappa":
-            yield Finding("new kappa", found.estimate, ci_low=found.prediction_low, ci_high=found.prediction_high)
+        back, y, v = effects.measure.back, effects.rows["effect"].to_numpy(), effects.rows["variance"].to_numpy()
+        for interval in methods:
+            found = pool(y, v, interval=interval)
+            middle, low, high = (float(back(x)) for x in (found.estimate, found.ci_low, found.ci_high))
+            yield Finding(measure, middle, ci_low=low, ci_high=high, singular=found.tau2 == 0, method=interval)
+            if measure == "kappa":
+                ends = found.prediction_low, found.prediction_high
+                yield Finding("new kappa", found.estimate, ci_low=ends[0], ci_high=ends[1], method=interval)
 
 
 def trait(data: tuple[list[Sample], npt.NDArray[np.int64]], *, interval: Literal["z", "hartung-knapp"]) -> Iterator[Finding]:

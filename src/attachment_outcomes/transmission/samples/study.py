@@ -98,8 +98,9 @@ def _checks(data: TransmissionData, effects: Effects, system: str, *, primary: b
     rows, table = influence(effects, system, when, primary=primary, interval=asked["interval"], ci_level=data.ci_level)
     rows += small_samples(effects, system, interval=asked["interval"], ci_level=data.ci_level)
     rows += moderators(
-        effects, traits, asked["moderators"], system=system, interval=asked["interval"], ci_level=data.ci_level, flow=data.flow
-    )
+        effects, traits, asked["moderators"], system=system, interval=asked["interval"], ci_level=data.ci_level,
+        flow=data.flow if primary else None,
+    )  # fmt: skip
     return rows, table
 
 
