@@ -87,7 +87,7 @@ def _tests(estimates: pd.DataFrame, way: str, settings: dict[str, Any]) -> list[
         out.append(kappa.replace("class ", "class: kappa ", 1))
     if test is not None and not np.isnan(test["p_value"]):
         out.append(f"Test that children depend on the parent's class alone: {p_value(test['p_value'])}")
-    left, given = (one(estimates, estimand=e, **keys) for e in ("conditional_kappa_by_error", "markov_given_error"))
+    left, given = (one(estimates, estimand=f"conditional_kappa_{word}_error", **keys) for word in ("by", "beyond"))
     if left is not None and given is not None and not np.isnan(left["estimate"]):
         value = estimate_text(left["estimate"], "kappa")
         out.append(f"Error in the classes alone would leave {value}; the test that allows for it: {p_value(given['p_value'])}")

@@ -249,12 +249,11 @@ def _beyond_error(make: _Rows) -> list[Estimate]:
     np.add.at(table, tuple(part.codes.T), 1)
     found = hidden.explained_by_error(table, way.layout.errors, rng=rng)
     alone = "one chain a family, by chance" if len(kept) < len(way.chains.codes) else ""
-    verdict = "error explains what is seen" if found.p_value > ALPHA else "not first-order beyond what error explains"
     shared: dict[str, Any] = {
         "part": part, "group": CORRECTED,
         "method": f"chain of true classes read with known error; {found.draws} data sets from the fit",
     }  # fmt: skip
-    words: tuple[list[str], ...] = [f"at 5 %, {verdict}", found.note], ["what error alone would leave", _told(way)], []
+    words = [_verdict(found.p_value), found.note], ["what error alone would leave", _told(way)], [_verdict(found.kappa_p)]
     notes = ["; ".join(filter(None, [*w, alone])) for w in words]
     beyond = found.kappa - found.conditional_kappa
     return [
@@ -262,6 +261,12 @@ def _beyond_error(make: _Rows) -> list[Estimate]:
         make.row("conditional_kappa_by_error", found.conditional_kappa, unit="kappa", note=notes[1], **shared),
         make.row("conditional_kappa_beyond_error", beyond, unit="kappa", p_value=found.kappa_p, note=notes[2], **shared),
     ]
+
+
+def _verdict(p: float) -> str:
+    if math.isnan(p):
+        return ""
+    return f"at 5 %, {'error may explain what is seen' if p > ALPHA else 'not first-order beyond what error explains'}"
 
 
 def projection_rows(way: Way, drawn: Drawn, *, data: TransmissionData, outcome: str) -> list[Estimate]:
