@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from attachment_outcomes.present.drawing import Drawing, need
@@ -34,6 +35,7 @@ LOW = 0.2  # height of the ends and of the direct path
 LETTERS = 15  # in a line of a box
 TOWARDS = 0.55  # where along an arrow its number stands, as a share of the way from an end to the mediator
 LINE = 4.5  # points of a path of 1
+FAINT = 0.6  # of a bar, so that its interval is seen on it in grey too
 CURVES = [
     ("confounding", "Correlation of the errors of mediators\nand child by an unmeasured cause (rho)"),
     ("reliability", "Reliability of the mediators\n(1 = free of error)"),
@@ -186,7 +188,7 @@ def _bars(ax: Axes, parts: list[Row], titles: dict[str, str], settings: dict[str
     fills = {"total": ("#BBBBBB", ""), "indirect": (SKY, "//"), "indirect_total": (BLUE, ""), "gap": (VERMILION, "\\\\")}
     for place, part in enumerate(reversed(shown)):
         colour, hatch = fills[str(part["estimand"])]
-        ax.barh(place, part["estimate"], height=0.62, color=colour, hatch=hatch, edgecolor=INK, linewidth=0.6)
+        ax.barh(place, part["estimate"], height=0.62, color=to_rgba(colour, FAINT), hatch=hatch, edgecolor=INK, linewidth=0.6)
         if pd.notna(part["ci_low"]):
             ax.plot([part["ci_low"], part["ci_high"]], [place, place], color=INK, linewidth=1.4, solid_capstyle="butt")
             ax.plot(part["estimate"], place, "o", color=INK, markersize=3.5)
