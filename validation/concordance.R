@@ -16,7 +16,7 @@ models <- function(x) {
     fit <- glm(formula, poisson, d, epsilon = 1e-12, maxit = 100)
     list(
       g2 = deviance(fit), x2 = sum(residuals(fit, "pearson")^2), df = df.residual(fit),
-      p_value = pchisq(deviance(fit), df.residual(fit), lower.tail = FALSE),
+      p_value = pchisq(sum(residuals(fit, "pearson")^2), df.residual(fit), lower.tail = FALSE),
       bic = deviance(fit) - df.residual(fit) * log(sum(x)), fitted = unname(matrix(fitted(fit), k))
     )
   }

@@ -36,7 +36,7 @@ APPROXIMATE = "an expected count is below 5: p is approximate"
 
 @dataclass(frozen=True, slots=True)
 class LogLinear:
-    """A model's lack of fit. ``p_value`` is of :math:`G^2`; NaN with a note where the model fits every table."""
+    """A model's lack of fit. ``p_value`` is of :math:`X^2`; NaN with a note where the model fits every table."""
 
     model: str
     g2: float
@@ -50,12 +50,15 @@ class LogLinear:
 
 
 def loglinear(table: npt.ArrayLike, model: str, *, rng: np.random.Generator | None = None) -> LogLinear:
-    r"""Fit a log-linear model to a square table by maximum likelihood and test whether it holds.
+    r"""Fit a log-linear model to a square table by maximum likelihood and test whether it holds, by Pearson's :math:`X^2`.
+
+    In sparse tables :math:`G^2` rejects models that hold too often, whether held against chi-square or against drawn tables
+    (Koehler & Larntz, 1980; validation/recovery/loglinear.yaml). The models are weighed against each other by
 
     .. math:: BIC = G^2 - df\,\log n
 
-    is negative where the model is to be preferred to the table itself (Raftery, 1986). Degrees of freedom count only cells that
-    can be filled: a class that nobody has, or a pair of cells that are both empty under symmetry, say nothing.
+    which is negative where the model is to be preferred to the table itself (Raftery, 1986). Degrees of freedom count only cells
+    that can be filled: a class that nobody has, or a pair of cells that are both empty under symmetry, say nothing.
 
     Parameters
     ----------
@@ -76,7 +79,8 @@ def loglinear(table: npt.ArrayLike, model: str, *, rng: np.random.Generator | No
 
     References
     ----------
-    Agresti, A. (2013). Categorical Data Analysis (3rd ed.), chapter 11. Wiley. Raftery, A. E. (1986). American Sociological Review,
+    Agresti, A. (2013). Categorical Data Analysis (3rd ed.), chapter 11. Wiley. Koehler, K. J., & Larntz, K. (1980). Journal of the
+    American Statistical Association, 75, 336-344. Raftery, A. E. (1986). American Sociological Review,
     51, 145-146.
     """
     if model not in MODELS:
@@ -93,10 +97,10 @@ def loglinear(table: npt.ArrayLike, model: str, *, rng: np.random.Generator | No
     bic = g2 - df * math.log(array.sum())
     small = bool((fit[_tested(model, fit)] < SMALL_EXPECTED).any())
     if not small or rng is None:
-        p_value = float(stats.chi2.sf(g2, df))
+        p_value = float(stats.chi2.sf(x2, df))
         return LogLinear(model, g2, x2, df, p_value, bic, fit, "chi-square", APPROXIMATE if small else "")
     drawn = _drawn(rng, fit)
-    reached = deviance(drawn, FITS[model](drawn, CLOSE)) >= g2 * (1 - 1e-9) - 1e-9
+    reached = pearson(drawn, FITS[model](drawn, CLOSE)) >= x2 * (1 - 1e-9) - 1e-9
     return LogLinear(model, g2, x2, df, (1 + int(reached.sum())) / (DRAWS + 1), bic, fit, f"{DRAWS} tables from the model")
 
 

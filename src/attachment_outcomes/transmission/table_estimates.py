@@ -218,6 +218,6 @@ def row_shares(tables: Table, *, ci_level: float = CI_LEVEL) -> list[list[Interv
 def _fits(models: Sequence[LogLinear], frame: Frame) -> Iterator[Estimate]:
     for model in models:
         note = "; ".join(filter(None, [f"{model.df} df" if model.df else "", model.note]))
-        found, bic = _value(model.g2, note), _value(model.bic, model.note if math.isnan(model.bic) else "")
-        yield frame.row("lack_of_fit", found, group=model.model, unit="G²", method=model.method, p=model.p_value)
+        found, bic = _value(model.x2, note), _value(model.bic, model.note if math.isnan(model.bic) else "")
+        yield frame.row("lack_of_fit", found, group=model.model, unit="X²", method=model.method, p=model.p_value)
         yield frame.row("bic", bic, group=model.model, unit="BIC", method="G² − df log n")

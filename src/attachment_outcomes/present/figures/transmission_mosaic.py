@@ -26,11 +26,16 @@ WORDS = [
 ]
 GAP = 0.012
 LEAST_HEIGHT, LEAST_WIDTH = 0.035, 0.03  # a smaller tile has no room for its count
+SMALL_HEIGHT, SMALL_WIDTH = 0.14, 0.2  # likewise of the small panels
+SHORT = {"secure": "sec", "insecure": "ins", "organised": "org", "unresolved or disorganised": "U/D"}
+SHORT |= {"dismissing": "dis", "preoccupied": "pre", "fearful": "fear"}
 WIDE = 0.09  # a narrower tile has no room for its residual
 
 
 def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     """Draw tiles whose width is the share of parents in a class and whose height that of children within it.
+
+    The first way to read the classes is drawn large, the others small below it.
 
     Raises
     ------
@@ -39,15 +44,19 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     """
     residuals = need(tables["residuals"], "residuals", "no pair of classes was found")
     first = residuals.iloc[0]
-    table = residuals[(residuals["system"] == first["system"]) & (residuals["way"] == first["way"])].reset_index(drop=True)
-    parents, children = list(dict.fromkeys(table["parent_class"])), list(dict.fromkeys(table["child_class"]))
+    residuals = residuals[residuals["system"] == first["system"]]
+    ways = [part.reset_index(drop=True) for _, part in residuals.groupby("way", sort=False)]
+    table, others = ways[0], [w for w in ways[1:] if w["n"].isna().any() or w["n"].sum() > 0]
     hidden = bool(table["n"].isna().any())
     if not hidden:
         need(table[table["n"] > 0], "residuals", "the class table holds no pairs")
     with look():
-        figure = new_figure(4.6)
-        ax = figure.subplots()
-        _tiles(ax, table, parents, children, equal=hidden)
+        figure = new_figure(6.2 if others else 4.6)
+        grid = figure.add_gridspec(2 if others else 1, max(len(others), 1), height_ratios=[3, 1] if others else [1])
+        ax = figure.add_subplot(grid[0, :])
+        _tiles(ax, table)
+        for column, other in enumerate(others):
+            _small(figure.add_subplot(grid[1, column]), other)
         ax.set(
             xlim=(-0.01, 1.02),
             ylim=(-0.01, 1.01),
@@ -56,9 +65,10 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         )
         ax.set_frame_on(False)
         ax.tick_params(length=0)
-        used = [i for i, _ in enumerate(SHADES) if any(_shade(r) == i for r in table.loc[table["n"].notna(), "residual"])]
+        shown = pd.concat([table, *others])
+        used = [i for i, _ in enumerate(SHADES) if any(_shade(r) == i for r in shown.loc[shown["n"].notna(), "residual"])]
         handles = [Patch(facecolor=SHADES[i][1], edgecolor=INK, hatch=SHADES[i][2], label=WORDS[i], linewidth=0.6) for i in used]
-        if hidden:
+        if shown["n"].isna().any():
             handles.append(
                 Patch(facecolor=PALE, edgecolor=INK, label=f"{SUPPRESSED}: a small count, or one that gives it back", linewidth=0.6)
             )
@@ -74,9 +84,11 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         "; ".join(f for f in found if f),
         "Numbers in a tile: pairs, and the adjusted standardised residual in brackets",
         "Small counts are suppressed, so all tiles have one size" if hidden else "The area of a tile is its share of all pairs",
+        "Below: the other ways to read the same classes" if others else "",
     )
     listed = "; ".join(f"parent {r['parent_class']} with child {r['child_class']}: {count(r['n'])}" for r in records(table))
-    return Drawing(figure, table, caption, "Mosaic of parents' and children's classes. " + listed)
+    data = pd.concat([table, *others], ignore_index=True)
+    return Drawing(figure, data, caption, "Mosaic of parents' and children's classes. " + listed)
 
 
 def _system(row: pd.Series, side: int) -> str:
@@ -90,7 +102,11 @@ def _shade(residual: float) -> int:
     return next(i for i, (least, _, _) in enumerate(SHADES) if residual >= least)
 
 
-def _tiles(ax: Axes, cells: pd.DataFrame, parents: list[str], children: list[str], *, equal: bool) -> None:
+def _tiles(ax: Axes, cells: pd.DataFrame, *, small: bool = False) -> None:
+    """Draw a table's tiles, of one size where counts are hidden; in a small panel only the names and counts that have room."""
+    parents, children = list(dict.fromkeys(cells["parent_class"])), list(dict.fromkeys(cells["child_class"]))
+    equal = bool(cells["n"].isna().any())
+    named = SHORT.get if small else lambda name, _: _wrapped(name)
     total = float(cells["n"].sum())
     x, ticks = 0.0, []
     for parent in parents:
@@ -105,14 +121,34 @@ def _tiles(ax: Axes, cells: pd.DataFrame, parents: list[str], children: list[str
             _, colour, hatch = (SUPPRESSED, PALE, "") if np.isnan(n) else SHADES[_shade(residual)]
             if width > 0:
                 ax.add_patch(Rectangle((x, y), width, height, facecolor=colour, edgecolor=INK, linewidth=0.7, hatch=hatch))
-                _write(ax, x + width / 2, y + height / 2, n, residual, width, height)
-            if parent == parents[0]:
-                ticks.append(y + height / 2)
+                if not small:
+                    _write(ax, x + width / 2, y + height / 2, n, residual, width, height)
+                elif height > SMALL_HEIGHT and width > SMALL_WIDTH and not np.isnan(n):
+                    _boxed(ax, x + width / 2, y + height / 2, count(n), 6.5)
+            if parent == parents[0] and (not small or height > SMALL_HEIGHT):
+                ticks.append((y + height / 2, named(child, child)))
             y += share
-        ax.text(x + width / 2, 1.0, f"{_wrapped(parent)}\n{'' if equal else count(size)}".strip(), ha="center", va="bottom")
+        sizes = "" if equal or small else count(size)
+        if not small or width > SMALL_WIDTH:
+            ax.text(
+                x + width / 2,
+                1.0,
+                f"{named(parent, parent)}\n{sizes}".strip(),
+                ha="center",
+                va="bottom",
+                fontsize=7 if small else None,
+            )
         x += width + GAP
     ax.set_xticks([])
-    ax.set_yticks(ticks, [_wrapped(c) for c in children])
+    ax.set_yticks([at for at, _ in ticks], [name for _, name in ticks])
+
+
+def _small(ax: Axes, cells: pd.DataFrame) -> None:
+    _tiles(ax, cells, small=True)
+    ax.set(xlim=(-0.01, 1.02), ylim=(-0.01, 1.01))
+    ax.set_xlabel(str(cells["way"].iloc[0]).replace(", ", ",\n"), fontsize=7.5)
+    ax.set_frame_on(False)
+    ax.tick_params(length=0, labelsize=7)
 
 
 def _wrapped(name: str) -> str:
@@ -126,5 +162,9 @@ def _write(ax: Axes, x: float, y: float, n: float, residual: float, width: float
     text = (
         SUPPRESSED if np.isnan(n) else count(n) + (f" ({number(residual, 1)})" if width >= WIDE and not np.isnan(residual) else "")
     )
+    _boxed(ax, x, y, text, 8 if height < 0.06 else 8.5)
+
+
+def _boxed(ax: Axes, x: float, y: float, text: str, size: float) -> None:
     box = {"facecolor": "white", "edgecolor": "none", "pad": 1.2, "alpha": 0.85}
-    ax.text(x, y, text, ha="center", va="center", fontsize=8 if height < 0.06 else 8.5, bbox=box)
+    ax.text(x, y, text, ha="center", va="center", fontsize=size, bbox=box)

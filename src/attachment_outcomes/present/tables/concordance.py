@@ -89,7 +89,7 @@ def _label(row: Row) -> str:
     if estimand == "correlation":
         return f"correlation, {group}"
     if estimand in ("lack_of_fit", "bic"):
-        return f"{group}, {'lack of fit G²' if estimand == 'lack_of_fit' else 'BIC'}"
+        return f"{group}, {'lack of fit X²' if estimand == 'lack_of_fit' else 'BIC'}"
     if estimand == "interrupted":
         organised = "disorganised" in str(row["definition"])
         return "child organised, parent unresolved" if organised else "child secure, parent insecure"

@@ -200,4 +200,4 @@ def lack_of_fit(data: tuple[str, Whole], *, simulated: bool, seed: int = 0) -> I
     model, table = data
     found = loglinear(table, model, rng=np.random.default_rng(seed) if simulated else None)
     if found.df:
-        yield Finding("lack_of_fit", found.g2 - found.df, p_value=found.p_value)
+        yield Finding("lack_of_fit", found.x2 - found.df, p_value=found.p_value)
