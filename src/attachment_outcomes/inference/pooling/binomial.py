@@ -22,7 +22,16 @@ from scipy.special import expit, xlogy
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.pooling.binomial_likelihood import Counts, Fit, TooFarError, at_mean, at_sd, evaluate, maximise
+from attachment_outcomes.inference.pooling.binomial_likelihood import (
+    TOO_FAR,
+    Counts,
+    Fit,
+    TooFarError,
+    at_mean,
+    at_sd,
+    evaluate,
+    maximise,
+)
 from attachment_outcomes.inference.pooling.effects import Clusters, logit_proportion
 from attachment_outcomes.inference.proportions import cluster_codes
 
@@ -30,7 +39,7 @@ Numbers = npt.NDArray[np.float64]
 
 INTERVALS = ("t", "profile", "z")
 ROOT = 1e-8  # log odds to which limits are sought
-FAR = 25.0  # log odds or standard deviations: beyond, the likelihood does not come back
+FAR = 25.0  # log odds: beyond, the likelihood does not come back
 SPARSE = 5.0  # expected events or non-events of a sample below which chi-squared does not hold for Q
 
 
@@ -195,7 +204,11 @@ def _maximise(data: Counts) -> Fit:
         return maximise(data)
     except TooFarError as error:
         raise StatisticsError(
-            problem("proportions", "the variance between samples grows without end.", hint="report the counts.")
+            problem(
+                "proportions",
+                "nearly all samples have all or none, so the variance between them has no end.",
+                hint="report the counts.",
+            )
         ) from error
 
 
@@ -217,7 +230,7 @@ def _limit(data: Counts, best: Fit, side: float, z: float) -> float:
         near = there.sd
         return 2 * (best.loglik - there.loglik) - z**2
 
-    return _crossing(fall, best.mean, side * 2 * best.std_error)
+    return _crossing(fall, best.mean, side * 2 * best.std_error, most=FAR)
 
 
 def _tau2_limits(data: Counts, best: Fit, z: float) -> tuple[float, float]:
@@ -230,16 +243,16 @@ def _tau2_limits(data: Counts, best: Fit, z: float) -> tuple[float, float]:
         return 2 * (best.loglik - there.loglik) - z**2
 
     low = float(brentq(fall, 0.0, best.sd, xtol=ROOT)) if best.sd > 0 and fall(0.0) > 0 else 0.0
-    return low**2, _crossing(fall, best.sd, max(best.sd, 0.5)) ** 2
+    return low**2, _crossing(fall, best.sd, max(best.sd, 0.5), most=TOO_FAR) ** 2
 
 
-def _crossing(fall: Callable[[float], float], start: float, step: float) -> float:
-    """Return where a function that is below 0 at the start rises through 0, in the direction of the step; infinite if nowhere."""
+def _crossing(fall: Callable[[float], float], start: float, step: float, *, most: float) -> float:
+    """Return where a function below 0 at the start rises through 0, in the direction of the step; infinite beyond ``most``."""
     inside, outside = start, start + step
     while fall(outside) < 0:
-        inside, step = outside, 2 * step
-        outside = inside + step
-        if abs(outside) > FAR:
+        if abs(outside) >= most:
             return math.copysign(math.inf, step)
+        inside, step = outside, 2 * step
+        outside = max(-most, min(most, inside + step))
     low, high = sorted((inside, outside))
     return float(brentq(fall, low, high, xtol=ROOT))

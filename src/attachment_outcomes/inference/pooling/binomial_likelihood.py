@@ -26,7 +26,7 @@ MOST_STEPS, DONE, HALVINGS = 100, 1e-9, 10  # DONE: rise in log likelihood befor
 STARTS = (0.4, 1.6)  # standard deviations from which the top is sought
 NOTHING = 1e-5  # a standard deviation below this is 0: the likelihood differs by less than its own rounding
 LONGEST = 2.0  # step, in log odds
-TOO_FAR = 15.0  # standard deviation in log odds
+TOO_FAR = 6.0  # standard deviation in log odds: beyond, nearly all samples have all or none, and the quadrature loses its digits
 
 
 class TooFarError(ArithmeticError):
