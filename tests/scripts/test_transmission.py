@@ -98,9 +98,13 @@ def test_a_whole_study(step):
 
     pooled = step("samples", tables, block)
     estimates = pooled["estimates"]
-    assert (estimates["analysis"] == "pooled_samples").sum() == 12
-    assert estimates.loc[estimates["estimand"] == NOT_TESTABLE, "outcome"].tolist() == ["other"]
-    assert len(pooled["sample_statistics"]) == 3
+    # Six measures with two intervals, prediction interval, I2 and tau2 each; three of them also by the mixed model of counts.
+    assert (estimates["analysis"] == "pooled_samples").sum() == 6 * 5 + 3
+    assert estimates.loc[
+        (estimates["estimand"] == NOT_TESTABLE) & (estimates["analysis"] == "pooled_table"), "outcome"
+    ].tolist() == ["other"]
+    assert pooled["sample_statistics"]["own"].tolist() == [False, False, False, True]
+    assert pooled["sample_effects"].groupby("measure")["weight"].sum().tolist() == pytest.approx([1] * 6)
 
 
 def test_the_settings_defaults_are_those_of_the_schema():

@@ -152,6 +152,6 @@ def _caption(rows: pd.DataFrame, pooled: list[dict[str, Any]], estimates: pd.Dat
         if any(p["ends"] is not None for p in pooled)
         else "",
         "The black circle is this study" if rows["own"].any() else "",
-        f"Red diamonds: {len(marked)} samples whose stated kappa differs from that of their own counts" if len(marked) else "",
+        f"Red diamonds: stated kappa differs from that of the sample's own counts ({len(marked)})" if len(marked) else "",
         f"{number(hidden, 0)} suppressed because of small counts" if hidden else "",
     )

@@ -56,7 +56,7 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         f"{most['label']}, {value_words(most['estimate'], shown)} {interval_words(most['ci_low'], most['ci_high'], shown)}",
         f"Marked as influential: {'; '.join(marked)}" if len(marked) else "None passes a usual mark of influence",
         _settled(right, order, shown),
-        f"Lines: {level_text(settings)} confidence intervals; the band is that of all samples",
+        f"Lines: {level_text(settings)} confidence intervals; the band is that of all samples. Long intervals are cut",
     )
     data = rows[["system", "measure", "kind", "place", "sample_id", "label", "own", "k", "order", "estimate", "ci_low", "ci_high"]]
     return Drawing(figure, data, caption, f"{plain(measure)} without each sample, and sample by sample. " + caption)
@@ -78,18 +78,19 @@ def _panel(ax: Axes, rows: pd.DataFrame, labels: list[str], pooled: dict[str, An
         tick.set_fontweight("bold" if own else "normal")
     if shown.logarithmic:
         ax.set_xscale("log")
-    ax.set(ylim=(0.2, len(rows) + 0.8), xlabel=axis_label(shown), xlim=_limits(value, low, high))
+    ax.set(ylim=(0.2, len(rows) + 0.8), xlabel=axis_label(shown), xlim=_limits(value, low, high, shown))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
 
-def _limits(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
+def _limits(value: np.ndarray, low: np.ndarray, high: np.ndarray, shown: Shown) -> tuple[float, float]:
     """Return ends that show every value, and intervals as far as they are not several times as long as the usual one."""
     usual = 3 * float(np.nanmedian(high - low)) if np.isfinite(high - low).any() else 1.0
     start = max(np.nanmin([np.nanmin(value), *low[np.isfinite(low)]]), float(np.nanmin(value)) - usual)
     end = min(np.nanmax([np.nanmax(value), *high[np.isfinite(high)]]), float(np.nanmax(value)) + usual)
     edge = 0.03 * (end - start)
-    return float(start - edge), float(end + edge)
+    least, most = {"proportion": (0.0, 100.0), "kappa": (-1.0, 1.0), "phi": (-1.0, 1.0)}.get(shown.unit, (-np.inf, np.inf))
+    return max(float(start - edge), least), min(float(end + edge), most)
 
 
 def _short(row: dict[str, Any]) -> str:

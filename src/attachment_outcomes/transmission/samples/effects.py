@@ -37,7 +37,7 @@ COUNTS, FAMILIES = "counts", "jackknife over families"
 PUBLISHED_LEVEL = 0.95  # level of the intervals that are printed beside a number
 EFFECT_COLUMNS = {
     "sample_id": "str", "label": "str", "cluster": "str", "own": "bool", "n": "float64", "effect": "float64", "variance": "float64",
-    "successes": "float64", "of": "float64", "source": "str",
+    "successes": "float64", "of": "float64", "source": "str", "smallest": "float64",
 }  # fmt: skip
 
 
@@ -178,6 +178,7 @@ def _of_tables(samples: Sequence[Sample], measure: Measure) -> pd.DataFrame:
             "sample_id": [s.sample_id for s in samples], "label": [s.label for s in samples],
             "cluster": [s.cluster for s in samples], "own": [s.own for s in samples], "n": [float(s.n) for s in samples],
             "effect": effect, "variance": variance, "successes": successes, "of": of, "source": source,
+            "smallest": [s.smallest for s in samples],
         }
     )  # fmt: skip
 
@@ -229,5 +230,6 @@ def _of_numbers(reported: Sequence[Reported], measure: Measure) -> pd.DataFrame:
             "sample_id": [r.sample_id for r in reported], "label": [r.label for r in reported],
             "cluster": [r.cluster for r in reported], "own": False, "n": n, "effect": effect, "variance": variance,
             "successes": successes, "of": of, "source": [f"reported {k}" for k in kinds],
+            "smallest": np.nan,
         }
     )  # fmt: skip

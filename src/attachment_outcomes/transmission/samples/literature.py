@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from attachment_outcomes.inference import association
@@ -27,7 +28,8 @@ from attachment_outcomes.transmission.tables import Table
 LITERATURE = {
     "key": "str", "label": "str", "about": "str", "metric": "str", "value": "float64", "ci_low": "float64", "ci_high": "float64",
     "k": "Int64", "n": "Int64", "as_r": "float64", "own": "float64", "own_low": "float64", "own_high": "float64",
-    "own_n": "Int64", "own_as": "str", "pooled": "float64", "pooled_low": "float64", "pooled_high": "float64",
+    "own_n": "Int64", "own_smallest": "Int64", "own_as": "str", "pooled": "float64", "pooled_low": "float64",
+    "pooled_high": "float64",
     "pooled_k": "Int64", "pooled_as": "str", "standing": "str", "verified": "bool", "where": "str", "citation": "str",
     "note": "str",
 }  # fmt: skip
@@ -40,6 +42,7 @@ class Beside(NamedTuple):
     interval: Interval
     n: float
     read_as: str
+    smallest: float = math.nan
 
 
 def r_from_d(d: float) -> float:
@@ -68,7 +71,8 @@ def literature(data: TransmissionData, pooled: Sequence[Estimate], *, system: Se
     -------
     DataFrame
         A row a published result, none where the study has neither families nor pooled samples to set beside. ``as_r`` reads a d
-        as r = d / sqrt(d² + 4). ``own_n`` counts pairs, of a share people.
+        as r = d / sqrt(d² + 4). ``own_n`` counts pairs, of a share people; ``own_smallest`` is the smallest
+        count behind the own value.
     """
     own = _Own(data)
     way = None if system is None else way_of(system, data.settings["ways"])
@@ -84,6 +88,7 @@ def literature(data: TransmissionData, pooled: Sequence[Estimate], *, system: Se
                 i = found.interval
                 line |= {name: i.estimate, f"{name}_low": i.ci_low, f"{name}_high": i.ci_high, f"{name}_as": found.read_as}
         line |= {"own_n": mine.n if mine else None, "pooled_k": theirs.n if theirs else None}
+        line["own_smallest"] = mine.smallest if mine else None
         line["as_r"] = {"r": result["value"], "d": r_from_d(result["value"])}.get(result["metric"], math.nan)
         rows.append(line)
     if not any(row["own_as"] or row["pooled_as"] for row in rows):
@@ -115,7 +120,11 @@ class _Own:
         if tables is None:
             return None
         found = _of_tables(tables, metric, self.data.ci_level)
-        return None if math.isnan(found.estimate) else Beside(found, float(tables.sum()), way)
+        if math.isnan(found.estimate):
+            return None
+        whole = tables.sum(axis=0)
+        parts = np.array([np.trace(whole), whole.sum() - np.trace(whole)]) if metric == "proportion" else whole.ravel()
+        return Beside(found, float(whole.sum()), way, _smallest(parts))
 
     def _share(self, system: str, way: str, name: str) -> Beside | None:
         """Return the share of a class among the study's children, each counted once; siblings are one cluster."""
@@ -134,7 +143,15 @@ class _Own:
         many = people["cluster"].duplicated().any()
         clusters = people["cluster"].to_numpy() if many else None
         share = proportion((people["label"] == name).to_numpy(), clusters=clusters, ci_level=self.data.ci_level)
-        return Beside(Interval(share.estimate, share.std_error, share.ci_low, share.ci_high), float(share.n), way)
+        having = int((people["label"] == name).sum())
+        counts = np.array([having, len(people) - having])
+        interval = Interval(share.estimate, share.std_error, share.ci_low, share.ci_high)
+        return Beside(interval, float(share.n), way, _smallest(counts))
+
+
+def _smallest(counts: npt.NDArray[np.int64]) -> float:
+    """Return the smallest count that is not 0."""
+    return float(counts[counts > 0].min())
 
 
 def _of_tables(tables: Table, metric: str, ci_level: float) -> Interval:

@@ -34,6 +34,7 @@ EFFECTS = {
     "system": "str", "measure": "str", "unit": "str", "primary": "bool", "sample_id": "str", "label": "str", "cluster": "str",
     "own": "bool", "n": "float64", "estimate": "float64", "ci_low": "float64", "ci_high": "float64", "weight": "float64",
     "effect": "float64", "std_error": "float64", "precision": "float64", "standardised": "float64", "source": "str",
+    "smallest": "Int64",
 }  # fmt: skip
 TABLES: Mapping[str, Mapping[str, str]] = {
     "sample_statistics": STATISTICS,
@@ -126,7 +127,7 @@ def effect_table(effects: Effects, system: str, *, primary: bool, ci_level: floa
 
     ``estimate`` and its limits are as the measure is; ``effect``, ``std_error``, ``precision`` (1 / standard error) and
     ``standardised`` (effect / standard error) on the scale pooled. ``weight`` is the sample's share in the pooled value
-    (random effects, REML), missing where nothing is pooled.
+    (random effects, REML), missing where nothing is pooled. ``smallest`` is the smallest cell of the study's own table.
     """
     rows, measure = effects.rows, effects.measure
     y, v = rows["effect"].to_numpy(dtype=float), rows["variance"].to_numpy(dtype=float)
@@ -143,6 +144,6 @@ def effect_table(effects: Effects, system: str, *, primary: bool, ci_level: floa
             "label": rows["name"], "cluster": rows["cluster"], "own": rows["own"], "n": rows["n"], "estimate": measure.back(y),
             "ci_low": measure.back(y - half), "ci_high": measure.back(y + half), "weight": weight / weight.sum(), "effect": y,
             "std_error": np.sqrt(v), "precision": points["precision"], "standardised": points["standardised"],
-            "source": rows["source"],
+            "source": rows["source"], "smallest": rows["smallest"],
         }
     )  # fmt: skip

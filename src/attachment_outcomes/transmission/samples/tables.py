@@ -49,6 +49,7 @@ STATISTICS = {
     "extracted_kappa": "float64",
     "differs": "bool",
     "note": "str",
+    "smallest": "Int64",
 }
 DATA_ERRORS = "data_errors"
 DIFFERS = 0.005  # kappas are printed with two decimals, so a larger distance is no rounding
@@ -83,6 +84,11 @@ class Sample:
     def own(self) -> bool:
         """Whether these are the study's own families."""
         return self.families is not None
+
+    @property
+    def smallest(self) -> float:
+        """Smallest cell of the study's own table that is not empty, for the protection of small counts; NaN of published ones."""
+        return float(self.table[self.table > 0].min()) if self.own else math.nan
 
     @property
     def clustered(self) -> bool:
@@ -301,7 +307,7 @@ def _each(samples: Sequence[tuple[Sample, str]], ci_level: float) -> list[tuple[
         line = [
             sample.sample_id, sample.label, sample.cluster, sample.system, sample.own, sample.n, float(found.agreement[i]),
             float(found.chance[i]), k, interval.std_error, interval.ci_low, interval.ci_high, sample.stated_kappa,
-            sample.extracted_kappa, apart != "", note,
+            sample.extracted_kappa, apart != "", note, sample.smallest,
         ]  # fmt: skip
         out.append((estimate, line))
     return out
