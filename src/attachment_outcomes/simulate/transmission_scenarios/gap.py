@@ -38,6 +38,7 @@ ABOUT_EACH = 0.5  # share of the second mediator's error that differs between si
 THRESHOLD = -0.2
 MORE_THAN_FAMILIES = 1.25  # pairs a family
 DIGITS = 12
+SHARE_FROM = 200  # pairs; with fewer, the interval of the total often holds 0, and a share has none
 FIRST, SECOND = "functioning", "sensitivity"
 TARGETS = ("indirect", "indirect_total", "gap", "share_unexplained", "total")
 
@@ -123,6 +124,8 @@ def _findings(
     ).estimates  # fmt: skip
     for row in rows:
         wanted = row.definition == PARALLEL and row.estimand in TARGETS and row.group in ("", FIRST)
+        if row.estimand == "share_unexplained" and (len(families) < SHARE_FROM or np.isnan(row.ci_low)):
+            continue
         if wanted and row.method in methods:
             yield _finding(row, row.method)
 
@@ -198,7 +201,8 @@ def with_reliability(data: Measured, *, estimated: bool, replicates: int, seed: 
         reliabilities=given, sensitivity=False,
     ).estimates  # fmt: skip
     for row in rows:
-        if row.definition.endswith("unreliability") and row.estimand in ("indirect_total", "gap"):
+        # Where too many drawn correlations are impossible there is no interval: the method has then not answered.
+        if row.definition.endswith("unreliability") and row.estimand in ("indirect_total", "gap") and not np.isnan(row.ci_low):
             yield _finding(row)
 
 
