@@ -39,7 +39,7 @@ small <- array(c(3, 1, 0, 2, 1, 0, 1, 4), c(2, 2, 2))
 small_exact <- mantelhaen.test(aperm(small, c(1, 3, 2)), exact = TRUE)
 part <- function(t) list(odds_ratio = unname(t$estimate), ci_low = t$conf.int[1], ci_high = t$conf.int[2], p_value = t$p.value)
 
-# Projections: powers, the long run (left eigenvector) and the second eigenvalue.
+# Projections: powers, the long run (left eigenvector) and the mean of the other eigenvalues.
 counts <- apply(three, 1:2, sum) + apply(three, 2:3, sum)
 M <- counts / rowSums(counts)
 start <- rowSums(apply(three, 2:3, sum)) / sum(three)
@@ -47,8 +47,8 @@ step <- function(k) Reduce(`%*%`, rep(list(M), k), diag(3))
 left <- Re(eigen(t(M))$vectors[, 1])
 projection <- list(
   counts = counts, start = start, matrix = M, after_1 = drop(start %*% M), after_4 = drop(start %*% step(4)), power_4 = step(4),
-  long_run = left / sum(left), eigenvalue = sort(Mod(eigen(M)$values), decreasing = TRUE)[2],
-  half_life = log(.5) / log(sort(Mod(eigen(M)$values), decreasing = TRUE)[2])
+  long_run = left / sum(left), left = mean(Re(eigen(M)$values)[-which.max(Mod(eigen(M)$values))]),
+  half_life = log(.5) / log(mean(Re(eigen(M)$values)[-which.max(Mod(eigen(M)$values))]))
 )
 
 # True classes first-order, read with errors rho I + (1 - rho) 1 m': maximum likelihood over softmax parameters, by Nelder and Mead

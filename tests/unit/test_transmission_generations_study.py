@@ -102,7 +102,7 @@ def test_a_study_gives_agreement_tests_and_projections_with_and_without_error() 
     assert "test-retest kappa 0.63, not checked in its source" in left.note
     beyond = rows(part, estimand="conditional_kappa_beyond_error")[0]
     assert beyond.estimate == pytest.approx(rows(part, estimand="conditional_kappa")[0].estimate - left.estimate)
-    plain, corrected = (rows(part, estimand="second_eigenvalue", group=g)[0] for g in ("", "corrected for error"))
+    plain, corrected = (rows(part, estimand="difference_left", group=g)[0] for g in ("", "corrected for error"))
     assert plain.ci_low < plain.estimate < plain.ci_high
     assert corrected.estimate > plain.estimate
     odds = rows(part, estimand="common_odds_ratio")
@@ -235,7 +235,7 @@ def test_errors_that_cannot_be_undone_leave_the_rest() -> None:
     part = study.analyse(data(families(40), misclassification={"parent": [blind], "child": [retest(TWO, 0.6)]}))
     (row,) = rows(part, estimand=NOT_TESTABLE)
     assert "do not tell some classes apart" in row.note
-    assert rows(part, estimand="second_eigenvalue")[0].estimate > 0
+    assert rows(part, estimand="difference_left")[0].estimate > 0
 
 
 def test_published_results_stand_beside_and_test_nothing() -> None:

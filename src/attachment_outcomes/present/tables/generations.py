@@ -31,11 +31,11 @@ ROWS: dict[str, tuple[str, str]] = {
     "projected_secure": ("If it goes on like this", "secure in {}"),
     "secure_line": ("If it goes on like this", "a secure line is secure in {}"),
     "long_run_secure": ("If it goes on like this", "secure in the long run{}"),
-    "second_eigenvalue": ("If it goes on like this", "difference between lines left after a generation{}"),
+    "difference_left": ("If it goes on like this", "difference between lines left after a generation{}"),
     "half_life": ("If it goes on like this", "generations until half of a difference is left{}"),
     "published": ("In the literature", "{}"),
 }
-AFTER_A_COMMA = ("long_run_secure", "second_eigenvalue", "half_life")
+AFTER_A_COMMA = ("long_run_secure", "difference_left", "half_life")
 SECTIONS = list(dict.fromkeys(section for section, _ in ROWS.values()))
 
 

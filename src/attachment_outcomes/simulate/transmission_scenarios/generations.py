@@ -25,7 +25,7 @@ from attachment_outcomes.transmission.generations.markov import (
     conditional_kappa,
     family_conditional_independence,
 )
-from attachment_outcomes.transmission.generations.projection import half_life, long_run, powers, project, second_eigenvalue
+from attachment_outcomes.transmission.generations.projection import difference_left, half_life, long_run, powers, project
 from attachment_outcomes.transmission.generations.resampled import Layout, family_cells
 from attachment_outcomes.transmission.misclassification.reliability import Reliability
 
@@ -109,14 +109,14 @@ def lines(rng: np.random.Generator, *, families: int, classes: int, read: str) -
     codes = _read(whole, classes, read, rng)
     # A person is read once, so that siblings share the classes read of parent and grandparent.
     codes[families:, :2] = codes[more, :2]
-    eigenvalue = second_eigenvalue(matrix)
+    left = difference_left(matrix)
     truth = {
         "secure in 4 generations": float(project(shares, matrix, AHEAD)[AHEAD, s]),
         "line after 1": float(matrix[s, s]),
         "line after 3": float(powers(matrix, 3)[3, s, s]),
         "long run": float(long_run(shares, matrix)[s]),
-        "eigenvalue": float(eigenvalue),
-        "half-life": float(half_life(eigenvalue)),
+        "difference left": float(left),
+        "half-life": float(half_life(left)),
         "conditional kappa": 0.0,
     }
     return Sample(Families(codes, family, classes), truth)
@@ -163,7 +163,7 @@ def projections(data: Families, *, methods: Sequence[str], corrected: bool, repl
         "line after 1": (f"projected from {s}", f"{key}1"),
         "line after 3": (f"projected from {s}", f"{key}3"),
         "long run": ("long_run_secure", key.strip()),
-        "eigenvalue": ("second_eigenvalue", key.strip()),
+        "difference left": ("difference_left", key.strip()),
         "half-life": ("half_life", key.strip()),
     }
     if not corrected:

@@ -77,25 +77,27 @@ def long_run(start: npt.ArrayLike, matrix: npt.ArrayLike) -> Numbers:
     return np.asarray(np.einsum("...i,...ij->...j", np.asarray(start, dtype=np.float64), lazy), dtype=float)
 
 
-def second_eigenvalue(matrix: npt.ArrayLike) -> Numbers:
-    """Return the size of the second-largest eigenvalue (…): how much of a difference between lines is left after a generation.
+def difference_left(matrix: npt.ArrayLike) -> Numbers:
+    r"""Return how much of a difference between lines is left after a generation: the mean of all eigenvalues but the first (…).
 
-    For two classes it keeps its sign, P(secure | secure) − P(secure | insecure). NaN where the matrix is.
+    .. math:: \bar\lambda = \frac{\operatorname{tr} P - 1}{K - 1}
+
+    over the K classes that occur. For two classes it is P(secure | secure) − P(secure | insecure), the second eigenvalue. The
+    largest of several would say what lasts longest, but as the largest of several uncertain numbers it comes out much too large.
+    NaN where the matrix is, or a single class occurs.
     """
     p = np.asarray(matrix, dtype=np.float64)
-    if p.shape[-1] == 2:
-        return np.asarray(np.trace(p, axis1=-2, axis2=-1) - 1.0, dtype=float)
-    fine = np.asarray(np.isfinite(p).all(axis=(-2, -1)))
-    sizes = np.sort(np.abs(np.linalg.eigvals(np.where(fine[..., None, None], p, 0.0))), axis=-1)
-    return np.where(fine, sizes[..., -2], math.nan)
+    classes = (p.sum(axis=-1) > LEAST).sum(axis=-1)
+    found = (np.trace(p, axis1=-2, axis2=-1) - 1) / np.maximum(classes - 1, 1)
+    return np.asarray(np.where(classes > 1, found, math.nan), dtype=float)
 
 
-def half_life(eigenvalue: npt.ArrayLike) -> Numbers:
-    r"""Return the generations after which half of a difference between lines is left, :math:`\ln .5 / \ln\lambda`.
+def half_life(left: npt.ArrayLike) -> Numbers:
+    r"""Return the generations after which half of a difference between lines is left, :math:`\ln .5 / \ln\bar\lambda`.
 
-    NaN where the eigenvalue is not between 0 and 1: nothing is passed on, or everything.
+    ``left`` is :func:`difference_left`. NaN where it is not between 0 and 1: nothing is passed on, or everything.
     """
-    value = np.asarray(eigenvalue, dtype=np.float64)
+    value = np.asarray(left, dtype=np.float64)
     fine = (value > 0) & (value < 1 - 1e-9)
     return np.where(fine, math.log(0.5) / np.log(np.where(fine, value, 0.5)), math.nan)
 

@@ -14,11 +14,11 @@ import numpy.typing as npt
 from attachment_outcomes.inference.misclassification import most_likely
 from attachment_outcomes.transmission.generations.odds import log_common_odds
 from attachment_outcomes.transmission.generations.projection import (
+    difference_left,
     half_life,
     long_run,
     powers,
     project,
-    second_eigenvalue,
     transitions,
 )
 from attachment_outcomes.transmission.misclassification.reliability import Reliability
@@ -86,7 +86,7 @@ class Layout:
         if self.classes == 2:
             chains.append(("log_common_odds", ""))
         pairs = [(f"projected from {start}", str(k)) for start in self._starts() for k in range(self.ahead + 1)]
-        pairs += [("long_run_secure", ""), ("second_eigenvalue", ""), ("half_life", "")]
+        pairs += [("long_run_secure", ""), ("difference_left", ""), ("half_life", "")]
         corrected = [(name, f"corrected {group}".strip()) for name, group in pairs] if self.errors is not None else []
         return [*chains, *pairs, *corrected]
 
@@ -167,8 +167,8 @@ def _projected(start: Numbers, matrix: Numbers, layout: Layout) -> list[Numbers]
     generations = range(layout.ahead + 1)
     found = [everybody[..., k] for k in generations]
     found += [lines[..., k, j] for j in range(layout.classes) for k in generations]
-    eigenvalue = second_eigenvalue(matrix)
-    return [*found, long_run(start, matrix)[..., s], eigenvalue, half_life(eigenvalue)]
+    left = difference_left(matrix)
+    return [*found, long_run(start, matrix)[..., s], left, half_life(left)]
 
 
 def family_cells(layouts: Sequence[Layout], codes: Sequence[Sequence[npt.NDArray[np.int64]]]) -> Numbers:

@@ -286,7 +286,7 @@ def projection_rows(way: Way, drawn: Drawn, *, data: TransmissionData, outcome: 
                 out.append(make.drawn(estimand, label, drawn, part=pairs, unit="proportion", group=group, note=note))
         for estimand, unit in (
             ("long_run_secure", "proportion"),
-            ("second_eigenvalue", "eigenvalue"),
+            ("difference_left", "ratio"),
             ("half_life", "generations"),
         ):
             out.append(make.drawn(estimand, (estimand, key), drawn, part=pairs, unit=unit, group=word, note=note))
