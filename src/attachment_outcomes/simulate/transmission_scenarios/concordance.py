@@ -126,7 +126,7 @@ def associations(data: Whole, *, methods: Sequence[str]) -> Iterator[Finding]:
             if target == "logistic" and method != REPORTED:
                 continue
             one = function(argument)
-            if not math.isnan(one.estimate):
+            if not math.isnan(one.ci_low):  # else not defined in this table: a class that nobody has
                 yield Finding(target, one.estimate, one.std_error, one.ci_low, one.ci_high, method=method)
 
 
@@ -199,5 +199,4 @@ def lack_of_fit(data: tuple[str, Whole], *, simulated: bool, seed: int = 0) -> I
     """Test the model that holds, by chi-square alone or with simulation where the table is sparse."""
     model, table = data
     found = loglinear(table, model, rng=np.random.default_rng(seed) if simulated else None)
-    if found.df:
-        yield Finding("lack_of_fit", found.x2 - found.df, p_value=found.p_value)
+    yield Finding("lack_of_fit", found.x2 - found.df, p_value=found.p_value)
