@@ -154,7 +154,9 @@ def test_leave_one_out_equals_the_stored_values(stored, molloy):
         assert (beta[0], error[0], tau2) == pytest.approx([reference[c] for c in ("estimate", "se", "tau2")], abs=EXACT)
         tau2 = scored(rest, spread, "REML", threshold=1e-15)
         beta, error = weighted_mean(rest, spread, tau2)
-        assert ours.loc[i, ["estimate", "std_error", "tau2"]].to_numpy(dtype=float) == pytest.approx([beta[0], error[0], tau2], abs=1e-12)
+        assert ours.loc[i, ["estimate", "std_error", "tau2"]].to_numpy(dtype=float) == pytest.approx(
+            [beta[0], error[0], tau2], abs=1e-12
+        )
         assert 100 * ours.loc[i, "i2"] == pytest.approx(reference["I2"], abs=0.03)
 
 
