@@ -35,7 +35,7 @@ def test_the_flow_has_every_chain_and_the_projection_below_it(tables: dict[str, 
     assert words(flow)[-3:] == ["Grandparents", "Parents", "Children"]
     bars, bands = 6, 2 * 8
     assert len(flow.patches) == bars + bands
-    assert projection.get_ylabel() == "Projected share secure"
+    assert projection.get_ylabel() == "Projected share secure (%)"
     names = [t.get_text() for t in projection.get_legend().get_texts()]
     assert names[:2] == ["everybody", "everybody, corrected for error"]
     first = projection.get_lines()[2].get_ydata()
