@@ -211,7 +211,7 @@ def _projection(ax: Axes, known: pd.DataFrame) -> None:
             )  # fmt: skip
             if start in ("all", best) or len(others) == 1:
                 ax.vlines(x, rows["ci_low"], rows["ci_high"], color=colour, linewidth=1.1, linestyle=dashes)
-    ax.set(ylim=(-0.01, 1.02), xlabel="Generation (0: today's parents)", ylabel=f"Projected share {word}")
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.set(ylim=(-0.01, 1.02), xlabel="Generation (0: today's parents)", ylabel=f"Projected share {word} (%)")
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=2, fontsize=8)
