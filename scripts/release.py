@@ -124,15 +124,15 @@ COUNTS: dict[str, dict[str, Any]] = {
     "generation_projection": {"counts": []},
     "interruption_cells": {"counts": ["n"], "within": ["arm", "parent_before"], "margins": ["parent_after", "child_class"]},
     "sample_statistics": {
-        "counts": ["n"],
+        "counts": ["n", "smallest"],
         "derived": ["agreement", "chance", "kappa", "kappa_se", "kappa_ci_low", "kappa_ci_high"],
     },
     "sample_effects": {
-        "counts": ["n"],
+        "counts": ["n", "smallest"],
         "derived": ["estimate", "ci_low", "ci_high", "weight", "effect", "std_error", "precision", "standardised"],
     },
     "sample_influence": {"counts": []},
-    "transmission_literature": {"counts": []},
+    "transmission_literature": {"counts": ["own_n", "own_smallest"], "derived": ["own", "own_low", "own_high"]},
 }
 AS_THEY_ARE = ("people_change", "episodes")  # one row a person or episode, under re-coded ids: no counts
 

@@ -94,9 +94,6 @@ def estimates() -> pd.DataFrame:
             )
     for e, v, unit in (("agreement", 0.63, "proportion"), ("chance_agreement", 0.36, "proportion"), ("kappa", 0.42, "kappa")):
         rows.append(row("concordance", e, v, 0.05, outcome="AAI-SSP", definition="4-way", unit=unit))
-    rows.append(row("pooled_samples", "kappa", 0.24, 0.05, outcome="secure/insecure", unit="kappa"))
-    rows.append(row("pooled_samples", "kappa_prediction_interval", 0.24, 0.31, outcome="secure/insecure", unit="kappa"))
-    rows.append(row("pooled_table", "kappa", 0.22, 0.03, outcome="secure/insecure", unit="kappa"))
     rows += [
         row(
             "transmission_correlation",
@@ -176,31 +173,6 @@ def people_change() -> pd.DataFrame:
     frame = pd.concat(parts, ignore_index=True)
     frame.loc[[3, 150], ["post", "category"]] = None
     return frame
-
-
-def sample_statistics(n: int) -> pd.DataFrame:
-    rng = np.random.default_rng(RNG)
-    kappa = rng.normal(0.25, 0.2, n).clip(-0.4, 0.9)
-    size = rng.integers(20, 400, n).astype(float)
-    half = 1.96 / np.sqrt(size)
-    return pd.DataFrame(
-        {
-            "sample_id": [f"s{i:02d}" for i in range(n)],
-            "label": [f"Author{i} & Coauthor{i} ({1985 + i % 35})" for i in range(n)],
-            "cluster": "",
-            "system": "secure/insecure",
-            "n": size,
-            "agreement": 0.6,
-            "chance": 0.5,
-            "kappa": kappa,
-            "kappa_se": half / 1.96,
-            "kappa_ci_low": kappa - half,
-            "kappa_ci_high": kappa + half,
-            "stated_kappa": kappa,
-            "differs": [i == 4 for i in range(n)],
-            "note": "",
-        }
-    )
 
 
 def residuals() -> pd.DataFrame:
@@ -420,7 +392,6 @@ def made_up_tables() -> dict[str, pd.DataFrame]:
         "episodes": episodes,
         "rupture_outcomes": rupture_outcomes(),
         "residuals": residuals(),
-        "sample_statistics": sample_statistics(12),
         "funnel": funnel(),
         "completeness": completeness(),
         "claims": claims(),

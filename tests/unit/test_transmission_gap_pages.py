@@ -11,7 +11,7 @@ import pytest
 from attachment_outcomes.inference.estimate import read_estimates
 from attachment_outcomes.present.drawing import Drawing, NothingToDraw, svg_text
 from attachment_outcomes.present.figures import transmission_gap as figure
-from attachment_outcomes.present.tables import transmission_gap as table
+from attachment_outcomes.present.tables import gap as table
 from attachment_outcomes.transmission.gap.study import TABLES
 
 PAGES = Path(__file__).parents[1] / "pages" / "transmission"

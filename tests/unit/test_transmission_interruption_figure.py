@@ -11,7 +11,7 @@ import pytest
 from attachment_outcomes.inference.estimate import read_estimates
 from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.figures import interruption
-from attachment_outcomes.present.tables import interruption as interruption_table
+from attachment_outcomes.present.tables import arms as interruption_table
 from attachment_outcomes.release.disclosure import suppress_estimates
 
 PAGES = Path(__file__).parents[1] / "pages" / "transmission"

@@ -192,8 +192,14 @@ TABLES: dict[str, Item] = {
     "repair_outcome": Item(RUPTURES, "Repair and outcome", ("estimates",), _has("rupture", "outcome")),
     "next_session": Item(RUPTURES, "From session to session", ("estimates",), _has("rupture", "symptoms")),
     "concordance": Item(TRANSMISSION, "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
+    "gap": Item(TRANSMISSION, "The transmission gap", ("estimates",), _has("transmission", "gap")),
+    "generations": Item(
+        TRANSMISSION, "Three generations", ("generation_chains", "estimates"), _asks("transmission", "generations")
+    ),
+    "arms": Item(TRANSMISSION, "Interruption by treatment", ("estimates",), _has("transmission", "interruption")),
+    "transmission_literature": Item(TRANSMISSION, "Beside the literature", ("transmission_literature",), _has("transmission")),
     "samples": Item(
-        "Transmission", "Samples and what pooling gives", ("sample_statistics", "estimates"), _has("transmission", "samples")
+        TRANSMISSION, "Samples and what pooling gives", ("sample_statistics", "estimates"), _has("transmission", "samples")
     ),
     "audit": Item("Audit", "Rates of the service", ("estimates",), _has("audit")),
     "claims": Item("Claims", "Verdict on each claim", ("claims",)),

@@ -62,6 +62,8 @@ _NO_COUNTS = (
     "became_secure_difference",
     "became_secure_by_error",
 )
+# Ends of the names of shares of a variance between samples.
+_OF_VARIANCE = ("_i2", "_r2")
 # Groups of an analysis that are made by a model and are no shares of people.
 _MODELLED = {"transmission_corrected": ("corrected", "corrected, possible table", "ceiling")}
 # What gives a share back: with the noise shown beside it, or where therapists do not differ. Hidden where that share is.
@@ -222,7 +224,7 @@ def suppress_estimates(
     n = shown["n"].to_numpy(dtype=float)
     estimate = shown["estimate"].to_numpy(dtype=float)
     is_share = (shown["unit"] == "proportion").to_numpy() & ~np.isnan(estimate) & ~np.isnan(n)
-    is_share &= ~shown["estimand"].isin(_NO_COUNTS).to_numpy()
+    is_share &= ~(shown["estimand"].isin(_NO_COUNTS) | shown["estimand"].str.endswith(_OF_VARIANCE)).to_numpy()
     for analysis, groups in _MODELLED.items():
         is_share &= ~(shown["analysis"].eq(analysis) & shown["group"].isin(groups)).to_numpy()
     events = np.where(is_share, np.round(estimate * n), np.nan)

@@ -111,7 +111,7 @@ def _labels(ax: Axes, shown: pd.DataFrame, settings: dict[str, Any]) -> None:
     bottom = float(shown["place"].max()) + 0.7
     if (shown["arm"] == BESIDE_THEM).any():
         ax.axhline(float(shown.loc[shown["arm"] == BESIDE_THEM, "place"].min()) - 0.8, color="#CCCCCC", linewidth=0.8)
-    ax.set(xlim=(-0.02, 1.02), ylim=(bottom, -1.0), xlabel="Children who are secure")
+    ax.set(xlim=(-0.02, 1.02), ylim=(bottom, -1.0), xlabel="Children who are secure (%)")
     ax.set_xticks(np.linspace(0, 1, 6), [percent(x) for x in np.linspace(0, 1, 6)])
     ax.text(1.02, -0.8, f"share [{level_text(settings)} CI]; n", transform=ax.get_yaxis_transform(), va="center", fontsize=8.5)
     ax.tick_params(axis="y", length=0)

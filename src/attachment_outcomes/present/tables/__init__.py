@@ -4,15 +4,16 @@ from attachment_outcomes.registry import entry_points
 
 # Written out, so that the fingerprint of a script that builds them all follows each.
 BUILDERS = {
+    "arms": "attachment_outcomes.present.tables.arms:build",
     "audit": "attachment_outcomes.present.tables.audit:build",
     "claims": "attachment_outcomes.present.tables.claims:build",
     "concordance": "attachment_outcomes.present.tables.concordance:build",
     "couples": "attachment_outcomes.present.tables.couples:build",
     "equivalence_tests": "attachment_outcomes.present.tables.equivalence_tests:build",
     "flow": "attachment_outcomes.present.tables.flow:build",
+    "gap": "attachment_outcomes.present.tables.gap:build",
     "generations": "attachment_outcomes.present.tables.generations:build",
     "growth_model": "attachment_outcomes.present.tables.growth_model:build",
-    "interruption": "attachment_outcomes.present.tables.interruption:build",
     "invariance_levels": "attachment_outcomes.present.tables.invariance_levels:build",
     "measures": "attachment_outcomes.present.tables.measures:build",
     "minimal_change": "attachment_outcomes.present.tables.minimal_change:build",
@@ -26,7 +27,6 @@ BUILDERS = {
     "security": "attachment_outcomes.present.tables.security:build",
     "specifications": "attachment_outcomes.present.tables.specifications:build",
     "timing": "attachment_outcomes.present.tables.timing:build",
-    "transmission_gap": "attachment_outcomes.present.tables.transmission_gap:build",
     "transmission_literature": "attachment_outcomes.present.tables.transmission_literature:build",
     "transitions": "attachment_outcomes.present.tables.transitions:build",
 }

@@ -1,1 +1,1 @@
-"""Made-up parents and children whose transmission is known: one module a question, with the estimators as recovery studies call them."""
+"""Made-up parents and children whose transmission is known: one module a question, with estimators for recovery studies."""

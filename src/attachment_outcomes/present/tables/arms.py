@@ -55,7 +55,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     return estimate_table(
         rows,
         settings,
-        name="interruption",
+        name="arms",
         title="Interruption of transmission",
         group=_heading,
         label=_label,

@@ -26,7 +26,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     return estimate_table(
         rows,
         settings,
-        name="transmission_gap",
+        name="gap",
         title="The transmission gap",
         group=lambda r: _heading(r, own),
         label=lambda r: _label(r, settings),
