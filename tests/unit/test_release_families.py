@@ -111,6 +111,15 @@ def test_a_hidden_share_of_an_arm_hides_its_other_part_and_the_difference():
     assert {("child_secure_difference", "parent insecure"), ("fraction_interrupted", "")} <= lost
 
 
+@pytest.mark.parametrize("threshold", [0, 5])
+def test_arms_of_which_nothing_is_hidden_are_shown_whole(threshold):
+    groups = [f"{arm}, {of}" for arm in ("treated", "comparison") for of in ("parent insecure", "parent stayed insecure")]
+    rows = [row("interruption", "child_secure", 0.5, 200, group=group, definition=TWO, unit="proportion") for group in groups]
+    rows.append(row("interruption", "fraction_interrupted", 0.1, 400, definition=TWO, unit="proportion"))
+    out = suppress_estimates(estimates_frame(rows), threshold=threshold, tables=NONE)
+    assert out["estimate"].notna().all()
+
+
 def test_cells_of_a_chain_cannot_be_had_from_the_tables_of_two_generations():
     table = chains(TWO, [20, 3, 8, 9, 7, 12, 11, 30])
     margins = [CHAIN[:2], CHAIN[1:], [CHAIN[0], CHAIN[2]]]

@@ -86,9 +86,9 @@ def of_hidden_arms(estimates: pd.DataFrame, hidden: np.ndarray) -> np.ndarray:
     for _, part in estimates[own].groupby(["study", "definition"], sort=False):
         secret = part[hidden[part.index]]
         shares = secret[secret["estimand"].eq("child_secure")]["group"]
-        arm = shares.str.partition(", ")[0]
-        what = set(shares.str.partition(", ")[2])
-        split = set(arm[shares.str.endswith(_PARTS)])
+        parts = [group.partition(", ") for group in shares]
+        what = {of for _, _, of in parts}
+        split = {arm for arm, _, of in parts if of in _PARTS}
         if split:
             what.add(_PARTS[0])
         if secret["estimand"].eq("became_secure").any():
