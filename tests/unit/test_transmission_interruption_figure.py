@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attachment_outcomes.inference.estimate import read_estimates
+from attachment_outcomes.inference.estimate import estimates_frame, read_estimates
 from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.figures import interruption
 from attachment_outcomes.present.tables import arms as interruption_table
 from attachment_outcomes.release.disclosure import suppress_estimates
+from attachment_outcomes.transmission.interruption import interrupted_transmission, unchanged_class
 
 PAGES = Path(__file__).parents[1] / "pages" / "transmission"
 SETTINGS = {"ci_level": 0.95}
@@ -45,11 +46,14 @@ def test_arms_stand_in_blocks_with_the_share_that_no_effect_would_give(estimates
 
 
 def test_what_is_suppressed_is_named_and_nothing_stands_in_its_place(estimates: pd.DataFrame) -> None:
-    drawing = interruption.draw({"estimates": suppress_estimates(estimates, threshold=5)}, SETTINGS)
+    released = suppress_estimates(estimates, threshold=5)
+    hidden = int(released.loc[released["estimand"] == "child_secure", "estimate"].isna().sum())
+    assert 2 <= hidden < 10  # the small ones, and the other part of an arm that would give them back
+    drawing = interruption.draw({"estimates": released}, SETTINGS)
     (ax,) = drawing.figure.axes
-    assert told(ax).count("suppressed") == 2
+    assert told(ax).count("suppressed") == hidden
     assert "Small counts are suppressed" in drawing.caption
-    assert len(ax.lines) == 10 - 2 + 1  # the marks and the line above what stands beside
+    assert len(ax.lines) == 10 - hidden + 1  # the marks and the line above what stands beside
     svg_text(drawing)
 
 
@@ -98,3 +102,21 @@ def test_the_table_stands_under_five_headings_with_what_it_cannot_tell(estimates
     assert "Not told: odds ratio: too few pairs" in told_too.html
     nothing = interruption_table.build({"estimates": estimates[:0]}, SETTINGS)
     assert "No arms with classified parents" in nothing.html
+
+
+@pytest.mark.parametrize("randomised", [True, False])
+def test_arms_are_called_allotted_only_where_they_were_also_with_a_second_interview(randomised: bool) -> None:
+    """The warning on groups by the class after also speaks of arms allotted at random, in every study."""
+    rng = np.random.default_rng(0)
+    words = ["secure", "insecure"]
+    classes = {column: rng.choice(words, 80) for column in ("before", "after", "child")}
+    pairs = pd.DataFrame({"arm": ["treated", "comparison"] * 40, **classes})
+    rows = interrupted_transmission(pairs, randomised=randomised) + unchanged_class(pairs, randomised=randomised)
+    found = estimates_frame(rows).assign(study="made_up")
+    table, caption = (
+        interruption_table.build({"estimates": found}, SETTINGS).html,
+        interruption.draw({"estimates": found}, SETTINGS).caption,
+    )
+    for text in (table, caption):
+        assert ("Arms were allotted at random" in text) == randomised
+        assert ("arms were not allotted at random" in text) == (not randomised)

@@ -14,6 +14,7 @@ from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import one, records, told
 from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, look, new_figure
 from attachment_outcomes.present.words import SUPPRESSED, count, interval_text, level_text, number, percent, sentence
+from attachment_outcomes.transmission.interruption.rows import RANDOMISED
 
 NEEDS = ("estimates",)
 ROW = 0.31  # inches a row
@@ -148,7 +149,7 @@ def _caption(estimates: pd.DataFrame, shown: pd.DataFrame, settings: dict[str, A
     interaction = one(estimates, estimand="interaction_risk_difference", **keys)
     difference = one(estimates, estimand="child_secure_difference", group="parent insecure", **keys)
     note = str((interaction or difference or {"note": ""})["note"])
-    allotted = "Arms were allotted at random" if "allotted at random" in note and "association" not in note else ""
+    allotted = "Arms were allotted at random" if RANDOMISED in note.split("; ") else ""
     return sentence(
         f"{first['outcome']}, {first['definition']}",
         *(t for t in texts if t),

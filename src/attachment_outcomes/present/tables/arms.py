@@ -11,6 +11,7 @@ from attachment_outcomes.present.lookup import Row, rows_of
 from attachment_outcomes.present.stand_in import warning
 from attachment_outcomes.present.tabulate import Table, estimate_table
 from attachment_outcomes.present.words import plain
+from attachment_outcomes.transmission.interruption.rows import RANDOMISED
 
 NEEDS = ("estimates",)
 SHARES, CONTRASTS, UNSEEN, AFTER, FUNCTIONING = (
@@ -50,7 +51,8 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     names = list(ROWS)
     rows.sort(key=lambda r: (HEADINGS.index(_heading(r)), names.index(str(r["estimand"])), _arm_last(str(r["group"]))))
     reasons = dict.fromkeys(str(r["note"]) for r in found if r["estimand"] == NOT_TESTABLE)
-    allotted = any("arms were allotted at random" in str(r["note"]) for r in rows)
+    # Whole parts of notes: the words also stand within warnings that are no statement on this study.
+    allotted = any(RANDOMISED in str(r["note"]).split("; ") for r in rows)
     infinity = [p for r in rows for p in str(r["note"]).split("; ") if "through infinity" in p]
     return estimate_table(
         rows,
