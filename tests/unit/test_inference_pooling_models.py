@@ -205,6 +205,14 @@ def test_empty_samples_count_without_a_correction():
     assert more.share < with_empty.share
 
 
+def test_a_profile_that_does_not_fall_has_no_limit_on_that_side():
+    # Six samples without an event: a lower mean with a larger spread is nearly as likely, for ever.
+    found = pool_proportions([0, 0, 6, 2, 0, 0, 0, 0], [22, 38, 58, 19, 16, 43, 15, 20], interval="profile")
+    assert (found.ci_low, found.share_low, found.tau2_high) == (-math.inf, 0, math.inf)
+    assert found.estimate < found.ci_high < -2
+    assert 0.03 < found.mean_share < 0.04  # 8 of 231 people
+
+
 def test_clusters_of_one_sample_give_the_sandwich_and_pairs_another():
     x, n = [2, 5, 9, 4, 11, 3], [20, 24, 31, 18, 30, 22]
     alone = pool_proportions(x, n, clusters=list("abcdef"))

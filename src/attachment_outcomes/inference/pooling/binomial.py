@@ -221,16 +221,13 @@ def _sandwich(best: Fit, code: npt.NDArray[np.int64]) -> float:
 
 
 def _limit(data: Counts, best: Fit, side: float, z: float) -> float:
-    """Return where the profile likelihood of the mean has fallen by z² / 2."""
-    near = best.sd  # each search begins where the last one ended
+    """Return where the profile likelihood of the mean has fallen by z² / 2; infinite if not before the sd is too far out to tell."""
 
-    def fall(mean: float) -> float:
-        nonlocal near
-        there = at_mean(data, mean, near) if len(data.x) > 1 else evaluate(data, mean, 0.0)
-        near = there.sd
-        return 2 * (best.loglik - there.loglik) - z**2
+    def there(mean: float) -> Fit:
+        return at_mean(data, mean, best.sd) if len(data.x) > 1 else evaluate(data, mean, 0.0)
 
-    return _crossing(fall, best.mean, side * 2 * best.std_error, most=FAR)
+    found = _crossing(lambda m: 2 * (best.loglik - there(m).loglik) - z**2, best.mean, side * 2 * best.std_error, most=FAR)
+    return found if math.isfinite(found) and there(found).sd < TOO_FAR else side * math.inf
 
 
 def _tau2_limits(data: Counts, best: Fit, z: float) -> tuple[float, float]:

@@ -119,8 +119,11 @@ def at_sd(data: Counts, sd: float, start: float | None = None) -> Fit:
 
 
 def at_mean(data: Counts, mean: float, sd: float) -> Fit:
-    """Return the likeliest standard deviation at a mean, sought from ``sd`` or from 1, or 0 if that is likelier."""
-    found = [evaluate(data, mean, 0.0), _climb(data, mean, max(sd, 0.1), free=(False, True))]
+    """Return the likeliest standard deviation at a mean, or 0 if that is likelier; sought from ``sd`` and from a large one.
+
+    Off the likeliest mean there may be two tops, and which is reached must not depend on where the last search ended.
+    """
+    found = [evaluate(data, mean, 0.0), *(_climb(data, mean, s, free=(False, True)) for s in (max(sd, 0.1), STARTS[-1]))]
     return max(found, key=lambda f: f.loglik)
 
 
