@@ -16,14 +16,16 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.stats import norm
 
+from attachment_outcomes.errors import ConfigError, problem
 from attachment_outcomes.present.drawing import Drawing, need
-from attachment_outcomes.present.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, VERMILION, look, new_figure
+from attachment_outcomes.present.style import BLUE, GREEN, GREY, INK, ORANGE, PALE, PURPLE, SKY, VERMILION, look, new_figure
 from attachment_outcomes.present.words import count, first_upper, number, percent, plain, sentence
 
 NOMINAL, ALPHA = 0.95, 0.05
 Z = float(norm.ppf(0.5 + NOMINAL / 2))
 METHOD_MARKS: list[tuple[str, str, bool]] = [
     (BLUE, "o", True), (ORANGE, "s", True), (VERMILION, "^", False), (INK, "D", False), (GREEN, "v", True), (PURPLE, "P", True),
+    (SKY, "X", True), (INK, "*", True), (GREY, "<", False), (BLUE, "h", False),
 ]  # fmt: skip
 ROW, COLUMN, LEFT = 1.75, 2.15, 0.5  # inches
 DODGE = 0.5  # share of the room between two places along the axis that the methods of one place take
@@ -68,6 +70,8 @@ def draw(results: pd.DataFrame, settings: Mapping[str, Any]) -> Drawing:
     ------
     NothingToDraw
         If there is no result of the wanted targets.
+    ConfigError
+        If there are more methods than marks: a method without one would be left out.
     """
     titles = settings.get("targets") or {t: first_upper(plain(t)) for t in results["target"].unique()}
     shown = need(results[results["target"].isin(list(titles))], "results", "none of the wanted targets has a result")
@@ -77,6 +81,9 @@ def draw(results: pd.DataFrame, settings: Mapping[str, Any]) -> Drawing:
     measured = set(shown["measure"])
     columns = [COLUMNS[key] for key in settings["columns"] if measured & set(COLUMNS[key].measures)]
     methods = [m for m in settings["methods"] if (shown["method"] == m).any()]
+    if len(methods) > len(METHOD_MARKS):
+        what = f"{len(methods)} methods in one picture; allowed: at most {len(METHOD_MARKS)}."
+        raise ConfigError(problem("recovery figure", what, hint="split the study."))
     places = shown[settings["x"]].drop_duplicates().tolist()
     with look():
         figure = new_figure(ROW * len(rows) + 1.1, width=COLUMN * len(columns) + LEFT)
@@ -92,7 +99,7 @@ def draw(results: pd.DataFrame, settings: Mapping[str, Any]) -> Drawing:
         for ax in axes[-1]:
             ax.set_xlabel(settings.get("x_title") or first_upper(plain(settings["x"])))
         figure.align_ylabels(axes)
-        handles = [_handle(m, mark) for m, mark in zip(methods, METHOD_MARKS, strict=False)]
+        handles = [_handle(m, mark) for m, mark in zip(methods, METHOD_MARKS[: len(methods)], strict=True)]
         figure.legend(handles, methods, loc="outside lower center", ncols=min(len(methods), 4 if len(columns) > 3 else 3))
     caption = _caption(shown, columns, settings)
     return Drawing(figure, shown.reset_index(drop=True), caption, f"Performance of methods by {plain(settings['x'])}. {caption}")
@@ -139,7 +146,7 @@ def _panel(
     elif column.measures[0] in ("bias", "relative_bias", "model_se_error"):
         ax.axhline(0, color=GREY, linewidth=0.9)
     step = DODGE / max(len(methods) - 1, 1)
-    for i, (method, (colour, marker, filled)) in enumerate(zip(methods, METHOD_MARKS, strict=False)):
+    for i, (method, (colour, marker, filled)) in enumerate(zip(methods, METHOD_MARKS[: len(methods)], strict=True)):
         own = part[part["method"] == method].set_index(settings["x"]).reindex(pd.Index(places))
         at = np.arange(len(places)) + (i - (len(methods) - 1) / 2) * step
         ax.errorbar(
