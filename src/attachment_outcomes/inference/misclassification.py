@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.agreement import Numbers, counts
+from attachment_outcomes.inference.proportions import as_numbers
 
 Flags = NDArray[np.bool_]
 
@@ -160,9 +161,9 @@ def as_errors(matrix: ArrayLike, *, classes: int, place: str = "errors") -> Numb
     Raises
     ------
     StatisticsError
-        If it is not classes x classes, has a cell outside 0 to 1, or a row more than .01 away from 1.
+        If it holds no numbers, is not classes x classes, has a cell outside 0 to 1, or a row more than .01 away from 1.
     """
-    array = np.asarray(matrix, dtype=float)
+    array = as_numbers(matrix, place=place, what="chances of error")
     if array.shape != (classes, classes):
         raise StatisticsError(problem(place, f"found shape {array.shape}; allowed: {classes} x {classes}, a row a true class."))
     if not ((array >= 0) & (array <= 1)).all() or (np.abs(array.sum(axis=1) - 1) > ROUNDING).any():

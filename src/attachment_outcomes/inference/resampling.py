@@ -201,6 +201,11 @@ class _Plan:
         return taken
 
 
+def few_clusters(count: int) -> str:
+    """Return what is to be said of an interval from so many clusters, nothing where they are enough."""
+    return f"few clusters ({count}): the interval may be too short" if count < FEW_CLUSTERS else ""
+
+
 def _plan(n: int, clusters: Labels | None, strata: Labels | None, replicates: int) -> _Plan:
     if replicates < 2:
         raise _refuse(f"{replicates} replicates; at least two are needed.")
@@ -212,10 +217,16 @@ def _plan(n: int, clusters: Labels | None, strata: Labels | None, replicates: in
     if (per_stratum < 2).all():
         raise _refuse(f"{len(size)} clusters in {len(per_stratum)} strata; some stratum needs at least two.")
     alone = int((per_stratum == 1).sum())
-    notes = [f"few clusters ({len(size)}): the interval may be too short"] if len(size) < FEW_CLUSTERS else []
-    notes += [f"{alone} strata of one cluster do not vary"] if alone else []
+    notes = [few_clusters(len(size)), f"{alone} strata of one cluster do not vary" if alone else ""]
     start = (np.cumsum(per_stratum) - per_stratum)[of_cluster]
-    return _Plan(np.argsort(codes, kind="stable"), np.cumsum(size) - size, size, start, per_stratum[of_cluster], "; ".join(notes))
+    return _Plan(
+        np.argsort(codes, kind="stable"),
+        np.cumsum(size) - size,
+        size,
+        start,
+        per_stratum[of_cluster],
+        "; ".join(filter(None, notes)),
+    )
 
 
 def units(n: int, clusters: Labels | None, strata: Labels | None) -> tuple[Codes, Codes]:

@@ -9,7 +9,7 @@ family   all pairs linked through a shared person or family id, grandparents inc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from typing import Any
@@ -18,13 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.resampling import REPLICATES, Replicates, cluster_bootstrap
+from attachment_outcomes.inference.resampling import REPLICATES, Replicates, cluster_bootstrap, few_clusters
 from attachment_outcomes.transmission.classified import all_classifications
 from attachment_outcomes.transmission.relations import pairs
 
 Numbers = npt.NDArray[np.float64]
+LEAST_FAMILIES = 2  # one says nothing of how families differ
 READS = ("relations", "classifications", "scores", "styles", "treatments", "samples", "sample_traits")
 
 
@@ -96,9 +98,21 @@ class TransmissionData:
         )
 
     def labelled(self, labels: Sequence[str], *, step: str = "pairs compared") -> pd.DataFrame:
-        """Return the pairs with these labels, all where there are none; the others are counted."""
+        """Return the pairs with these labels, all where there are none; the others are counted.
+
+        Raises
+        ------
+        ConfigError
+            If no relation has one of the labels.
+        """
         if not labels:
             return self.relations
+        there = sorted(self.relations["label"].dropna().unique())
+        for label in labels if len(self.relations) else ():
+            if label not in there:
+                known = ", ".join(map(str, there)) or "none, for no relation has a label"
+                what = f"names the label {label!r}, which no relation has; allowed: {known}.{did_you_mean(label, there)}"
+                raise ConfigError(problem("transmission, labels", what))
         kept = self.relations[self.relations["label"].isin(list(labels))].reset_index(drop=True)
         self.count(step, len(self.relations), len(kept), f"a relation other than {', '.join(labels)}", unit="pairs")
         return kept
@@ -116,12 +130,27 @@ class TransmissionData:
             What is summed, a row a unit; none missing.
         families : (n,) whole numbers
             The family (``cluster``) of each row.
+
+        Returns
+        -------
+        Replicates
+            All families of the study are drawn, also those without rows, which add nothing: how many families with rows are in a
+            draw varies therefore, as it does between samples of families. ``n_clusters`` and ``note`` are of those with rows.
+
+        Raises
+        ------
+        StatisticsError
+            If fewer than two families have rows, or a value is missing.
         """
         count = 1 + int(self.relations["cluster"].max())
         table = np.asarray(values, dtype=np.float64).reshape(len(np.asarray(families)), -1)
         cells = np.zeros((count, table.shape[1]))
         np.add.at(cells, np.asarray(families, dtype=np.int64), table)
-        return cluster_bootstrap(statistic, cells, clusters=np.arange(count), rng=self.rng("families"), replicates=self.replicates)
+        present = len(np.unique(np.asarray(families)))
+        if present < LEAST_FAMILIES:
+            raise StatisticsError(problem("bootstrap", "fewer than 2 families have data; at least two are needed."))
+        found = cluster_bootstrap(statistic, cells, clusters=np.arange(count), rng=self.rng("families"), replicates=self.replicates)
+        return replace(found, n_clusters=present, note=few_clusters(present))
 
     def rng(self, *words: str) -> np.random.Generator:
         """Return a generator that depends on the seed and on these words only."""

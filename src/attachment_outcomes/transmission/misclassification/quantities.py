@@ -7,14 +7,23 @@ table of two classes the secure (or organised) one is first.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import numpy as np
 
 from attachment_outcomes.inference.agreement import Numbers
-from attachment_outcomes.inference.misclassification import Flags, fullest_diagonal, inverted, most_likely, seen_through
+from attachment_outcomes.inference.misclassification import Flags, inverted, most_likely, seen_through
 
 Name = tuple[str, str]
 OBSERVED, CORRECTED, POSSIBLE, CEILING = "observed", "corrected", "corrected, possible table", "ceiling"
+ROUNDING = 1e-12  # what chance may lack to 1 where everybody is in one class
+
+
+class Errors(Protocol):
+    """What is known of a classification's errors: how they are where classes are more or less common."""
+
+    def at(self, errors: Numbers, margins: Numbers) -> Numbers:
+        """Return the error matrices (n, K, K) as they would be with other shares of classes (n, K)."""
 
 
 def agreement(t: Numbers) -> Numbers:
@@ -29,7 +38,8 @@ def chance(t: Numbers) -> Numbers:
 
 def kappa(t: Numbers) -> Numbers:
     """Cohen's kappa."""
-    return _ratio(agreement(t) - chance(t), 1 - chance(t))
+    left = 1 - chance(t)
+    return _ratio(agreement(t) - chance(t), np.where(left > ROUNDING, left, 0.0))
 
 
 def phi(t: Numbers) -> Numbers:
@@ -67,8 +77,26 @@ TWO_CLASSES: Mapping[str, Callable[[Numbers], Numbers]] = {
 }
 
 
+def as_seen(shares: Numbers) -> dict[Name, Numbers]:
+    """Return every quantity of tables seen (n, K, K), for which no reliability is needed."""
+    of = {**ANY_TABLE, **(TWO_CLASSES if shares.shape[-1] == 2 else {})}
+    return {(OBSERVED, name): quantity(shares) for name, quantity in of.items()}
+
+
+def perfect(behind: Numbers, parent_errors: Numbers, child_errors: Numbers, *, parent: Errors, child: Errors) -> Numbers:
+    r"""Return what would be seen if every child were in the parent's class: :math:`A' \operatorname{diag}(t) B`.
+
+    t are the parents' shares of classes without error, which the children then have too. Unlike the fullest diagonal of two
+    sampled margins, which never agree quite even where the true ones do, this is not too low on average.
+    """
+    margins = np.clip(behind.sum(axis=-1), 0, None)
+    margins = margins / margins.sum(axis=-1, keepdims=True)
+    table = margins[..., None] * np.eye(margins.shape[-1])
+    return seen_through(table, parent.at(parent_errors, margins), child.at(child_errors, margins))
+
+
 def all_quantities(
-    shares: Numbers, parent_errors: Numbers, child_errors: Numbers, *, gap: float
+    shares: Numbers, parent_errors: Numbers, child_errors: Numbers, *, parent: Errors, child: Errors, gap: float
 ) -> tuple[dict[Name, Numbers], Numbers, Flags]:
     """Return every quantity of tables seen (n, K, K) and of the tables behind them, by group and estimand.
 
@@ -76,7 +104,7 @@ def all_quantities(
     -------
     quantities : dict
         ``(group, estimand)`` to (n,). Agreement, chance and kappa without error are of the inverted table, which has no bias;
-        what needs a table without negative cells is of the most likely possible one.
+        what needs a table without negative cells is of the most likely possible one. The ceiling is that of :func:`perfect`.
     possible : (n, K, K)
         The most likely possible tables.
     boundary : (n,)
@@ -84,14 +112,13 @@ def all_quantities(
     """
     behind = inverted(shares, parent_errors, child_errors)
     possible, boundary = most_likely(shares, parent_errors, child_errors, gap=gap)
-    ceiling = seen_through(fullest_diagonal(possible), parent_errors, child_errors)
-    found = {(OBSERVED, name): of(shares) for name, of in ANY_TABLE.items()}
+    ceiling = perfect(behind, parent_errors, child_errors, parent=parent, child=child)
+    found = as_seen(shares)
     found |= {(CORRECTED, name): of(behind) for name, of in ANY_TABLE.items()}
     found |= {(POSSIBLE, name): ANY_TABLE[name](possible) for name in ("agreement", "kappa")}
     found |= {(CEILING, name): ANY_TABLE[name](ceiling) for name in ("agreement", "kappa")}
     if shares.shape[-1] == 2:
-        for name, of in TWO_CLASSES.items():
-            found |= {(OBSERVED, name): of(shares), (POSSIBLE, name): of(possible)}
+        found |= {(POSSIBLE, name): of(possible) for name, of in TWO_CLASSES.items()}
     apart = 1 - agreement(shares)
     found[CORRECTED, "explained_by_error"] = 1 - _ratio(1 - agreement(behind), apart)
     found[CEILING, "expected_from_error"] = _ratio(1 - agreement(ceiling), apart)

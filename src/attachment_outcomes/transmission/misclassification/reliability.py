@@ -11,9 +11,11 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logit
 
 from attachment_outcomes.errors import ConfigError, StatisticsError, problem
-from attachment_outcomes.inference.agreement import Numbers
+from attachment_outcomes.inference.agreement import Numbers, critical
 from attachment_outcomes.inference.agreement import kappa as kappa_of
+from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.misclassification import (
+    SINGULAR,
     as_errors,
     drawn_errors,
     errors_from_retest,
@@ -21,9 +23,11 @@ from attachment_outcomes.inference.misclassification import (
     retest_kappa_error,
     tells_apart,
 )
+from attachment_outcomes.inference.proportions import as_numbers
 
 GIVEN = ("kappa", "table", "errors")
 CODERS = "coders"
+LEAST_PEOPLE = 2  # behind a kappa
 PLACE = "transmission.misclassification"
 
 
@@ -61,17 +65,22 @@ class Reliability:
         Raises
         ------
         StatisticsError
-            If none or several of kappa, table and errors are given; if they do not fit the classes, or tell no classes apart.
+            If none or several of kappa, table and errors are given, or n is not a number of people; if they do not fit the classes,
+            or tell no classes apart.
         """
         if sum(getattr(self, name) is not None for name in GIVEN) != 1:
             raise StatisticsError(problem("reliability", f"needs exactly one of {', '.join(GIVEN)}."))
+        if self.n is not None and not (self.n >= LEAST_PEOPLE and self.n == round(self.n)):
+            raise StatisticsError(problem("reliability", f"found n = {self.n:g}; allowed: a whole number from {LEAST_PEOPLE}."))
         size = margins.shape[-1]
         if self.kappa is not None:
+            if 0 < self.kappa < SINGULAR**2:
+                raise StatisticsError(problem("retest kappa", "is so near 0 that nothing can be corrected."))
             return margin_preserving_errors(np.full(len(margins), self.kappa), margins)
         if self.errors is not None:
             matrix = as_errors(self.errors, classes=size)
         else:
-            matrix = errors_from_retest(np.asarray(self.table))
+            matrix = errors_from_retest(as_numbers(self.table, place="retest table", what="counts"))
             if len(matrix) != size:
                 raise StatisticsError(
                     problem("retest table", f"has {len(matrix)} classes; allowed: the {size} of the study's table.")
@@ -84,15 +93,36 @@ class Reliability:
         """Return one error matrix for each row of margins, with the uncertainty of the reliability in it.
 
         ``own`` (K,) are the margins of the study itself, at which the error of a kappa is taken. Kappa is drawn on the logit
-        scale, which keeps it between 0 and 1; of a table the people are drawn again.
+        scale, which keeps it between 0 and 1; of a table the people are drawn again. A draw that tells classes hardly apart has no
+        matrix (NaN). Where the study has a single class, a kappa has no error and counts as known.
         """
         if self.table is not None:
             return drawn_errors(np.asarray(self.table), rng=rng, draws=len(margins))
         if self.kappa is None or self.n is None or self.kappa == 1:
             return self.matrices(margins)
         error = retest_kappa_error(self.kappa, own, self.n) / (self.kappa * (1 - self.kappa))
+        if np.isnan(error):
+            return self.matrices(margins)
         kappas = expit(logit(self.kappa) + error * rng.standard_normal(len(margins)))
-        return margin_preserving_errors(kappas, margins)
+        errors = margin_preserving_errors(np.maximum(kappas, SINGULAR**2), margins)
+        errors[kappas <= SINGULAR**2] = np.nan
+        return errors
+
+    def at(self, errors: Numbers, margins: Numbers) -> Numbers:
+        """Return error matrices (n, K, K) of this reliability as they would be with other shares of classes (n, K).
+
+        Those behind a kappa change: who is misread gets any class by how common it is. Chances of error that were given stay.
+        """
+        if self.kappa is None:
+            return errors
+        share = (np.trace(errors, axis1=-2, axis2=-1) - 1)[..., None, None] / (margins.shape[-1] - 1)
+        return np.asarray(share * np.eye(margins.shape[-1]) + (1 - share) * margins[..., None, :], dtype=float)
+
+    def may_be_none(self, own: Numbers, *, ci_level: float = CI_LEVEL) -> bool:
+        """Return whether a kappa from n people does not differ from 0, so that corrected values have no upper limit."""
+        if self.kappa is None or self.n is None or self.kappa == 1:
+            return False
+        return bool(self.kappa <= critical(ci_level) * retest_kappa_error(self.kappa, own, self.n))
 
     @property
     def known(self) -> bool:

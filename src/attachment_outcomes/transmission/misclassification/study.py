@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import Numbers
 from attachment_outcomes.inference.estimate import Estimate, not_testable
 from attachment_outcomes.inference.steps import Part, stacked
@@ -17,7 +17,7 @@ from attachment_outcomes.measures.codes import CLASSES, classes
 from attachment_outcomes.measures.targets import CODES, about_the_other, first_classes
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.misclassification.correction import ANALYSIS, estimates_of, sensitivity
-from attachment_outcomes.transmission.misclassification.reliability import Reliability, reliabilities
+from attachment_outcomes.transmission.misclassification.reliability import PLACE, Reliability, reliabilities
 
 CELLS = {
     "system": "str",
@@ -67,7 +67,7 @@ def analyse(data: TransmissionData) -> Part:
     Raises
     ------
     ConfigError
-        If the reliabilities given are not possible.
+        If the reliabilities given are not possible, or are of a way that the study does not ask for.
     StatisticsError
         If no pair has classes in any way.
     """
@@ -80,6 +80,7 @@ def analyse(data: TransmissionData) -> Part:
         )
         for side in systems
     }
+    _asked_for(reliable, settings["ways"])
     outcome = "-".join(systems.values())
     codes = {side: _codes(data, side, system) for side, system in systems.items()}
     estimates: list[Estimate] = []
@@ -110,6 +111,15 @@ def analyse(data: TransmissionData) -> Part:
         estimates += rows
         cells.append(_cell_rows(outcome, r, corrected))
     return Part(estimates, tables | {"corrected_tables": stacked(cells, CELLS)})
+
+
+def _asked_for(reliable: Mapping[str, Mapping[str, Reliability]], ways: Sequence[str]) -> None:
+    """Refuse a reliability of a way that is not read: nobody would see that it is not used."""
+    for side, found in reliable.items():
+        for way in found:
+            if way not in ways:
+                what = f"is none of transmission.ways; allowed: {'; '.join(ways)}.{did_you_mean(way, ways)}"
+                raise ConfigError(problem(f"{PLACE}.{side}, {way}", what))
 
 
 def _codes(data: TransmissionData, side: str, system: str) -> pd.DataFrame:
