@@ -176,7 +176,8 @@ def _refuse(what: str, *, hint: str = "") -> StatisticsError:
 
 def _root(matrix: Numbers) -> Numbers:
     """Return L with LL' = V: Cholesky's, which is the same everywhere, or from eigenvalues where V is singular."""
-    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=0):
+    # A cell that should be 0 may be rounding on either side: of the size of the largest variance.
+    if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=ROUNDING * float(np.abs(np.diag(matrix)).max())):
         raise _refuse("the covariance is not symmetric.")
     try:
         return np.asarray(np.linalg.cholesky(matrix), dtype=float)

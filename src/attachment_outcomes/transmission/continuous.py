@@ -117,7 +117,7 @@ def _correlated(
     y = about_the_other(table["child"], table["parent"], dimension(scores, **child))["score"].to_numpy(dtype=float)
     has_x = ~np.isnan(x)
     both = has_x & ~np.isnan(y)
-    step = f"correlation {label}: {outcome}"
+    step = f"correlation {label}: {outcome} ({definition})"
     count(step, len(table), int(has_x.sum()), "parent without the score", unit="pairs")
     count(step, int(has_x.sum()), int(both.sum()), "child without the score", unit="pairs")
     if not both.any():

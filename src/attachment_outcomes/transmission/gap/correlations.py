@@ -110,7 +110,7 @@ def robust_covariance(values: ArrayLike, clusters: ArrayLike | None = None) -> t
     influence = z[:, rows] * z[:, columns] - matrix[rows, columns] * (z[:, rows] ** 2 + z[:, columns] ** 2) / 2
     sums = np.zeros((groups, len(rows)))
     np.add.at(sums, codes, influence)
-    return matrix, np.asarray(groups / (groups - 1) * sums.T @ sums / n**2), groups
+    return matrix, np.asarray(groups / (groups - 1) * (sums.T @ sums) / n**2), groups
 
 
 def olkin_siotani(matrix: ArrayLike) -> Numbers:

@@ -14,7 +14,7 @@ from scipy.stats import norm
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.monte_carlo import DRAWS, normal_draws
-from attachment_outcomes.inference.proportions import cluster_codes
+from attachment_outcomes.inference.proportions import as_numbers, cluster_codes
 from attachment_outcomes.inference.resampling import REPLICATES, Replicates, cluster_bootstrap
 from attachment_outcomes.transmission.gap import intervals
 from attachment_outcomes.transmission.gap.correlations import (
@@ -114,7 +114,7 @@ def transmission_gap(
     Williams, J. (2004). Multivariate Behavioral Research, 39, 99-128 (intervals of indirect paths).
     """
     model = Model(tuple(str(name) for name in mediators))
-    values = _table(parent, mediators, child)
+    values = complete_table(parent, mediators, child)
     for place, name in enumerate(model.variables):
         if np.ptp(values[:, place]) == 0:
             raise StatisticsError(f"{name} does not vary among the pairs with everything")
@@ -201,8 +201,8 @@ def gap_from_correlations(
     >>> [round(x.estimate, 3) for x in found if x.estimand == "gap" and x.definition == "product of correlations"]
     [0.361]
     """
-    matrix = np.array(correlations, dtype=np.float64)
-    p = len(matrix)
+    matrix = as_numbers(correlations, place=PLACE, what="correlations").copy()
+    p = len(matrix) if matrix.ndim else 0
     if matrix.shape != (p, p) or p < 3 or not np.allclose(matrix, matrix.T, rtol=0, atol=1e-12, equal_nan=True):
         raise _refuse("allowed: a symmetric table of parent, mediators and child.")
     np.fill_diagonal(matrix, 1.0)
@@ -213,8 +213,9 @@ def gap_from_correlations(
     model = Model(names or tuple(f"mediator {j}" for j in range(1, p - 1)))
     if len(model.variables) != p:
         raise _refuse(f"found {len(model.mediators)} names for {p - 2} mediators.")
-    covariance = _published_covariance(matrix, n, limits, limits_level)
-    size = float(n) if isinstance(n, int | np.integer) else np.nan
+    one = _one_sample(n)
+    covariance = _published_covariance(matrix, n if one is None else one, limits, limits_level)
+    size = np.nan if one is None else float(one)
     if covariance is None:
         nothing = Drawn(
             method="correlations alone", correlations=np.full((2, len(upper(matrix))), np.nan), outcome=outcome, ci_level=ci_level
@@ -233,8 +234,17 @@ def gap_from_correlations(
     return Gap([*rows, *rhos], pd.concat([curve, intervals.unreliability(model, matrix, drawn)], ignore_index=True))
 
 
-def _table(parent: ArrayLike, mediators: pd.DataFrame | Mapping[str, ArrayLike], child: ArrayLike) -> Numbers:
-    columns = [np.asarray(v, dtype=np.float64) for v in (parent, *(v for _, v in mediators.items()), child)]
+def complete_table(parent: ArrayLike, mediators: pd.DataFrame | Mapping[str, ArrayLike], child: ArrayLike) -> Numbers:
+    """Return parent, mediators and child as columns (n, p).
+
+    Raises
+    ------
+    StatisticsError
+        If they are not numbers or not of one length, one is missing, or there are fewer than 10 pairs.
+    """
+    columns = [
+        as_numbers(v, place=PLACE, what="parent, mediators or child") for v in (parent, *(v for _, v in mediators.items()), child)
+    ]
     if len({c.shape for c in columns}) > 1 or columns[0].ndim != 1:
         raise _refuse("parent, mediators and child must be lists of one length.")
     values = np.column_stack(columns)
@@ -268,6 +278,16 @@ def _corrected(
         return [replace(not_testable(ANALYSIS, str(error), outcome=drawn.outcome), definition=CORRECTED)]
 
 
+def _one_sample(n: int | ArrayLike | None) -> int | None:
+    """Return the one number of people, None where there is none or one for each correlation."""
+    if n is None or np.ndim(n):
+        return None
+    size = float(as_numbers(n, place=PLACE, what="numbers of people"))
+    if not size.is_integer():
+        raise _refuse("n is no whole number of people.")
+    return int(size)
+
+
 def _published_covariance(
     matrix: Numbers, n: int | ArrayLike | None, limits: tuple[ArrayLike, ArrayLike] | None, level: float
 ) -> Numbers | None:
@@ -279,12 +299,18 @@ def _published_covariance(
         return np.asarray(on_fisher_z(r, olkin_siotani(matrix)) / (int(n) - 3))
     variance = np.full(len(r), np.nan)
     if n is not None:
-        sizes = upper(np.broadcast_to(np.asarray(n, dtype=np.float64), matrix.shape))
+        sizes = as_numbers(n, place=PLACE, what="numbers of people")
+        if sizes.shape not in ((), matrix.shape):
+            raise _refuse(f"numbers of people have shape {sizes.shape}; allowed: one number, or {matrix.shape}.")
+        sizes = upper(np.broadcast_to(sizes, matrix.shape))
         if (sizes <= 3).any():
             raise _refuse("a correlation rests on 3 people or fewer; allowed: 4 or more.")
         variance = 1 / (sizes - 3)
     if limits is not None:
-        low, high = (upper(np.asarray(v, dtype=np.float64)) for v in limits)
+        tables = [as_numbers(v, place=PLACE, what="limits") for v in limits]
+        if any(v.shape != matrix.shape for v in tables):
+            raise _refuse(f"limits do not fit the correlations; allowed: two tables of shape {matrix.shape}.")
+        low, high = (upper(v) for v in tables)
         told = np.isfinite(low) & np.isfinite(high)
         if not ((np.abs(low[told]) < 1) & (np.abs(high[told]) < 1) & (low[told] <= r[told]) & (r[told] <= high[told])).all():
             raise _refuse("an interval does not hold its correlation, or reaches 1.")

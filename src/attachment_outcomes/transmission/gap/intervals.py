@@ -37,6 +37,7 @@ Numbers = NDArray[np.float64]
 ANALYSIS = "transmission_gap"
 CORRECTED = "parallel, corrected for unreliability"
 JOINT = "joint significance"
+NO_ERROR = "no p value: the error of one of its paths is 0"
 UNITS = {"path": "coefficient", "share_unexplained": "proportion", "rho_at_zero": "correlation"}
 CURVE_DRAWS = 2000  # of the draws, for intervals along a curve: their limits are read off a picture
 NOT_A_SHARE = "not a share: the gap and the indirect paths have opposite signs"
@@ -138,14 +139,17 @@ def joint_significance(model: Model, matrix: Numbers, covariance: Numbers, drawn
             continue
         chain = [0, *(place[name] for name in quantity.group.split(ARROW)), len(model.variables) - 1]
         found = [path_error(matrix, covariance, step, parallel=quantity.definition == PARALLEL) for step in pairwise(chain)]
-        p = max(2 * float(student.sf(abs(b) / se, df) if math.isfinite(df) else norm.sf(abs(b) / se)) for b, se in found)
+        p, note = math.nan, NO_ERROR
+        if all(se > 0 for _, se in found):
+            p = max(2 * float(student.sf(abs(b) / se, df) if math.isfinite(df) else norm.sf(abs(b) / se)) for b, se in found)
+            note = "p: the largest of those of its paths"
         value = math.prod(b for b, _ in found)
         error = math.sqrt(sum((value / b * se) ** 2 if b else 0.0 for b, se in found))
         rows.append(
             Estimate(
                 analysis=ANALYSIS, estimand="indirect", outcome=drawn.outcome, group=quantity.group, definition=quantity.definition,
                 primary=False, estimate=value, std_error=error, ci_level=drawn.ci_level, p_value=p, n=drawn.n,
-                n_clusters=drawn.n_clusters, unit="r", method=JOINT, note="p: the largest of those of its paths",
+                n_clusters=drawn.n_clusters, unit="r", method=JOINT, note=note,
             )
         )  # fmt: skip
     return rows

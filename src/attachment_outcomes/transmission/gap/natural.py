@@ -30,10 +30,11 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from attachment_outcomes.errors import StatisticsError
+from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
 from attachment_outcomes.inference.monte_carlo import interval_of_draws, normal_draws
-from attachment_outcomes.inference.proportions import cluster_codes
+from attachment_outcomes.inference.proportions import as_numbers, cluster_codes
+from attachment_outcomes.transmission.gap.estimation import complete_table
 
 Numbers = NDArray[np.float64]
 
@@ -43,6 +44,8 @@ ESTIMANDS = ("total", "indirect_total", "gap")
 NODES = 21  # of the quadrature; ten digits for s up to 5
 STEPS, SMALL, LARGEST = 50, 1e-10, 30.0  # Newton's method; coefficients of standardised variables beyond this mean separation
 DRAWS = 10_000
+LEAST_FAMILIES = 2
+PLACE = "natural effects"
 
 
 class Fit(NamedTuple):
@@ -63,6 +66,7 @@ def natural_effects(
     outcome: str = "",
     draws: int = DRAWS,
     ci_level: float = CI_LEVEL,
+    having: str = "secure",
 ) -> list[Estimate]:
     """Split the difference in children's chances of security between two levels of the parent into its natural parts.
 
@@ -71,7 +75,7 @@ def natural_effects(
     parent : (n,)
         A class as 1 and 0, which are compared; of a score, half an SD above and below its mean.
     mediators : (n, m)
-        Scores; none missing.
+        Scores; none missing. Of one mediator (n,) will do.
     child : (n,)
         1 (secure) or 0.
     rng
@@ -80,6 +84,8 @@ def natural_effects(
         What pairs share; the covariance of all coefficients together is summed within them.
     outcome, draws, ci_level
         As for :func:`.estimation.transmission_gap`.
+    having
+        What a child with 1 is called.
 
     Returns
     -------
@@ -90,26 +96,35 @@ def natural_effects(
     Raises
     ------
     StatisticsError
-        If the child is not a class, or parent and mediators tell secure from insecure children without error.
+        If the child is not a class; there are fewer than 10 pairs or two families; something is missing, no number or does not
+        vary; lengths differ; or parent and mediators tell secure from insecure children without error.
 
     References
     ----------
     Pearl, J. (2001). Direct and indirect effects. UAI 17, 411-420. VanderWeele, T. J., & Vansteelandt, S. (2010). American Journal
     of Epidemiology, 172, 1339-1348 (mediation with a logistic outcome; there odds ratios, here differences).
     """
-    x, m, y = (np.asarray(v, dtype=np.float64) for v in (parent, mediators, child))
+    scores = as_numbers(mediators, place=PLACE, what="mediators")
+    if scores.ndim not in (1, 2):
+        raise StatisticsError(problem(PLACE, f"mediators have shape {scores.shape}; allowed: (n, m)."))
+    table = complete_table(parent, dict(enumerate(np.atleast_2d(scores.T))), child)  # type: ignore[arg-type]
+    x, m, y = table[:, 0], table[:, 1:-1], table[:, -1]
     if not np.isin(y, (0.0, 1.0)).all() or len(np.unique(y)) < 2:
         raise StatisticsError("natural effects are of a child's class; this child's attachment is a score, or does not vary")
+    if (np.ptp(table, axis=0) == 0).any():
+        raise StatisticsError("natural effects: the parent or a mediator does not vary among the pairs with everything")
     if np.isin(x, (0.0, 1.0)).all():
         low, high = 0.0, 1.0
     else:
         low, high = x.mean() - x.std() / 2, x.mean() + x.std() / 2
-    fit = fitted(x, (m - m.mean(axis=0)) / m.std(axis=0), y)
     codes = np.arange(len(x)) if families is None else cluster_codes(families, n=len(x), missing="refuse")
     groups = int(codes.max()) + 1
+    if groups < LEAST_FAMILIES:
+        raise StatisticsError(problem(PLACE, "all rows belong to one family; at least two are needed."))
+    fit = fitted(x, (m - m.mean(axis=0)) / m.std(axis=0), y)
     sums = np.zeros((groups, fit.influence.shape[1]))
     np.add.at(sums, codes, fit.influence)
-    mean, drawn = normal_draws(fit.values, groups / max(groups - 1, 1) * sums.T @ sums, rng=rng, draws=draws)
+    mean, drawn = normal_draws(fit.values, groups / (groups - 1) * (sums.T @ sums), rng=rng, draws=draws)
     whole, many = (parts(v, fit.mediators, low, high) for v in (mean[None], drawn))
     rows = []
     for place, estimand in enumerate(ESTIMANDS):
@@ -119,7 +134,7 @@ def natural_effects(
                 analysis=ANALYSIS, estimand=estimand, outcome=outcome, definition=DEFINITION, primary=False,
                 estimate=found.estimate, std_error=found.std_error, ci_low=found.ci_low, ci_high=found.ci_high, ci_level=ci_level,
                 n=len(x), n_clusters=groups, unit="proportion", method=METHOD,
-                note="difference in chances that the child is secure",
+                note=f"difference in chances that the child is {having}",
             )
         )  # fmt: skip
     return rows

@@ -22,6 +22,7 @@ from attachment_outcomes.transmission.gap.paths import Model, possible, slopes
 Numbers = NDArray[np.float64]
 
 ALL = "all mediators"
+LEAST_PEOPLE = 3  # more than this, for the error of a correlation
 RHOS = np.round(np.arange(-8, 9) / 10, 1)
 RELIABILITIES = np.round(np.arange(10, 21) / 20, 2)
 
@@ -129,12 +130,20 @@ def drawn_reliabilities(given: Mapping[str, Mapping[str, Any]], model: Model, rn
 
     A reliability is the correlation of two like measurements, so :math:`\operatorname{artanh}` of it is drawn with the variance
     1/(n - 3). One without n is taken as known, and so are those of variables that have none (1).
+
+    Raises
+    ------
+    StatisticsError
+        If a reliability was estimated from 3 people or fewer.
     """
     out = np.ones((draws, len(model.variables)))
     for place, name in enumerate(model.variables):
         if name in given:
             value, n = float(given[name]["value"]), given[name].get("n")
             known = n is None or value == 1
+            if n is not None and not n > LEAST_PEOPLE:
+                what = f"one is of {n:g} people; allowed: more than {LEAST_PEOPLE}, or none given."
+                raise StatisticsError(problem("reliabilities", what))
             z = np.arctanh(value) + rng.standard_normal(draws) / np.sqrt(n - 3) if not known and n is not None else None
             # A drawn value of 0 or less would be no reliability; it is refused as an impossible matrix.
             out[:, place] = value if z is None else np.clip(np.tanh(z), np.finfo(float).tiny, 1)
