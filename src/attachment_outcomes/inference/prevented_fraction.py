@@ -24,6 +24,7 @@ from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.proportions import Proportion
 
 HALF = 0.5
+NOTHING = 1e-12  # a difference of shares below this is a rounding error
 HALF_NOTE = "a cell is 0, so that 0.5 is added to every cell (Firth's estimate of this model)"
 
 
@@ -142,7 +143,7 @@ def number_needed(difference: Limits) -> NumberNeeded:
     r"""Return the number needed to treat for one more good end, 1/d, with the interval that belongs to that of the difference d.
 
     Where the interval of d holds 0, that of 1/d is not between two numbers but outside them: from 1/u to infinity, and from
-    −infinity to 1/l.
+    −infinity to 1/l. A difference or limit of less than 1e-12 is 0.
 
     Parameters
     ----------
@@ -153,8 +154,8 @@ def number_needed(difference: Limits) -> NumberNeeded:
     ----------
     Altman, D. G. (1998). BMJ, 317, 1309-1312.
     """
-    low, high = difference.ci_low, difference.ci_high
-    estimate = 1 / difference.estimate if difference.estimate else math.inf
+    value, low, high = (0.0 if abs(x) < NOTHING else x for x in (difference.estimate, difference.ci_low, difference.ci_high))
+    estimate = 1 / value if value else math.inf
     if low <= 0 <= high:
         return NumberNeeded(estimate, math.nan, math.nan, 1 / high if high else math.inf, -1 / low if low else math.inf)
     return NumberNeeded(estimate, 1 / high, 1 / low, 1 / high if high > 0 else math.nan, -1 / low if low < 0 else math.nan)

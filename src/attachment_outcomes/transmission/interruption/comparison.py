@@ -11,14 +11,15 @@ interaction            the difference between the arms where the parent was inse
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from attachment_outcomes.errors import DataError, StatisticsError, problem
-from attachment_outcomes.inference.agreement import Interval, wilson
+from attachment_outcomes.inference.agreement import Interval
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
 from attachment_outcomes.inference.prevented_fraction import (
     NumberNeeded,
@@ -27,15 +28,16 @@ from attachment_outcomes.inference.prevented_fraction import (
     prevented_fraction,
     ratio_of_odds_ratios,
 )
-from attachment_outcomes.inference.proportions import Proportion, proportion
-from attachment_outcomes.inference.robust_ols import FEW_DF, contrast, fit
+from attachment_outcomes.inference.proportions import Proportion
+from attachment_outcomes.inference.robust_ols import FEW_DF, Fit, contrast, fit
 from attachment_outcomes.measures.codes import INSECURE, SECURE
 from attachment_outcomes.transmission.interruption.people import ARMS, COMPARISON, TREATED
-from attachment_outcomes.transmission.interruption.rows import Shared, odds_ratio_rows, of_share
+from attachment_outcomes.transmission.interruption.rows import Numbers, Shared, odds_ratio_rows, of_share, share_of
 
 PRIMARY = "interaction_risk_difference"
 MOVER = "from Wilson's limits (MOVER)"
 NOT_IDENTIFIED = "difference of arms: so few families that one of them decides a coefficient, or only one family"
+NO_SPREAD = "a group is all alike, where regression has no error: from the shares' own limits at the effective n of families"
 NO_EFFECT = "what treatment without effect would give the treated"
 Shares = dict[tuple[str, str], Proportion | None]
 
@@ -83,7 +85,8 @@ def interrupted_transmission(
 
         Where families hold several pairs, shares have Wilson's interval at the effective sample size, differences and interaction
         are those of a linear model with CR2 and Satterthwaite's degrees of freedom, and the odds ratio that of a logistic model
-        with the same. What cannot be told is a row ``not testable``.
+        with the same. Where a compared group is all alike, regression has no error there, and the interval is by MOVER from the
+        shares' own limits (of one pair a family in that group). What cannot be told is a row ``not testable``.
 
     Raises
     ------
@@ -116,15 +119,34 @@ def interrupted_transmission(
     return rows + _not_seen(pairs, shared)
 
 
-def checked(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows with an arm and a class before, with ``cluster`` as whole numbers (one a row where there is none)."""
-    allowed = {"arm": ARMS, "before": (SECURE, INSECURE), "child": (SECURE, INSECURE)}
-    for column, words in allowed.items():
+def checked(pairs: pd.DataFrame, *, classes: Sequence[str] = (), numbers: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the rows with an arm and a class before, with ``cluster`` as whole numbers (one a row where there is none).
+
+    Parameters
+    ----------
+    pairs : DataFrame
+        As for :func:`interrupted_transmission`.
+    classes, numbers
+        What else is needed: columns of classes, and of numbers (finite or missing).
+
+    Raises
+    ------
+    DataError
+        If a column is absent, holds another word, or is not numbers.
+    """
+    allowed = {"arm": ARMS, **dict.fromkeys(("before", "child", *classes), (SECURE, INSECURE))}
+    for column in (*allowed, *numbers):
         if column not in pairs:
             raise DataError(problem("pairs", f"has no column {column!r}; it has {', '.join(map(str, pairs.columns))}."))
+    for column, words in allowed.items():
         if not pairs[column].dropna().isin(words).all():
             raise DataError(problem(f"pairs.{column}", f"holds another word than {', '.join(words)}.", hint="map them first."))
-    kept = pairs[pairs["arm"].notna() & pairs["before"].notna()].reset_index(drop=True)
+    read = {column: pd.to_numeric(pairs[column], errors="coerce").astype("float64") for column in numbers}
+    for column, values in read.items():
+        if not np.isfinite(values[pairs[column].notna()]).all():
+            what = "holds something else than finite numbers."
+            raise DataError(problem(f"pairs.{column}", what, hint="leave empty what is missing."))
+    kept = pairs.assign(**read)[pairs["arm"].notna() & pairs["before"].notna()].reset_index(drop=True)
     own = pd.factorize(kept["cluster"], use_na_sentinel=False)[0] if "cluster" in kept else np.arange(len(kept))
     # Plain words compare faster than pandas' own texts, and this is asked again and again.
     plain = {c: "object" for c in (*allowed, "after") if c in kept}
@@ -135,7 +157,7 @@ def _share(seen: pd.DataFrame, arm: str, before: str, clustered: bool, ci_level:
     own = seen[(seen["arm"] == arm) & (seen["before"] == before)]
     if own.empty:
         return None
-    return proportion(own["child"] == SECURE, clusters=own["cluster"] if clustered else None, ci_level=ci_level)
+    return share_of(own["child"] == SECURE, own["cluster"] if clustered else None, ci_level)
 
 
 def _differences(seen: pd.DataFrame, shares: Shares, shared: Shared, clustered: bool) -> list[Estimate]:
@@ -153,7 +175,7 @@ def _differences(seen: pd.DataFrame, shares: Shares, shared: Shared, clustered: 
     whole, whole_families = float(sum(n.values())), float(seen.loc[seen["before"].isin(there), "cluster"].nunique())
     both = len(there) == 2
     if clustered:
-        return rows + _regressions(seen[seen["before"].isin(there)], there, shared)
+        return rows + _regressions(seen[seen["before"].isin(there)], there, shares, shared)
     for b in there:
         found = combination([1, -1], [_of(shares, TREATED, b), _of(shares, COMPARISON, b)])
         rows.append(
@@ -196,8 +218,8 @@ def _of(shares: Shares, arm: str, before: str) -> Proportion:
     return found
 
 
-def _regressions(seen: pd.DataFrame, there: list[str], shared: Shared) -> list[Estimate]:
-    """Return the same of regressions that allow for families."""
+def _regressions(seen: pd.DataFrame, there: list[str], shares: Shares, shared: Shared) -> list[Estimate]:
+    """Return the same of regressions that allow for families; by MOVER where a group is all alike."""
     treated = (seen["arm"] == TREATED).to_numpy(dtype=float)
     insecure = (seen["before"] == INSECURE).to_numpy(dtype=float)
     secure_child = np.asarray(seen["child"] == SECURE, dtype=np.float64)
@@ -214,17 +236,16 @@ def _regressions(seen: pd.DataFrame, there: list[str], shared: Shared) -> list[E
         return [shared.silent(NOT_IDENTIFIED)]
     rows = []
     for name, w in [*((f"parent {b}", weights[b]) for b in there), *([("", np.eye(4)[3])] if size == 4 else [])]:
-        c = contrast(found, w, ci_level=shared.ci_level)
-        few = f"the interval rests on {c.df:.1f} degrees of freedom: too few to be trusted" if c.df < FEW_DF else ""
+        compared = [_of(shares, arm, b) for b in there if name in ("", f"parent {b}") for arm in ARMS]
+        ends, said = _contrast(found, w, compared, shared.ci_level)
         rows.append(
             shared.row(
                 "child_secure_difference" if name else PRIMARY,
-                Interval(c.estimate, c.std_error, c.ci_low, c.ci_high, few),
+                ends,
                 group=name,
                 primary=not name,
-                p_value=c.p_value,
-                method=found.method,
                 notes=[shared.standing],
+                **said,
                 **counts,
             )
         )
@@ -233,6 +254,20 @@ def _regressions(seen: pd.DataFrame, there: list[str], shared: Shared) -> list[E
             design, secure_child, codes, {"interaction_odds_ratio": np.eye(4)[3]}, shared, notes=[shared.standing], **counts
         )
     return rows
+
+
+def _contrast(found: Fit, weights: Numbers, shares: Sequence[Proportion], ci_level: float) -> tuple[Interval, Mapping[str, Any]]:
+    """Return a contrast of ``shares`` (treated and comparison, of insecure parents first) with its method and p value.
+
+    Where a group is all alike, its residuals are 0 and add no error, and where all are, the interval has no length. As Wald's it
+    collapses at 0 and 1; MOVER does not.
+    """
+    if any(s.estimate in (0.0, 1.0) for s in shares):
+        ends = combination([1, -1, -1, 1][: len(shares)], shares)
+        return replace(ends, note=NO_SPREAD), {"method": f"difference {MOVER}"}
+    c = contrast(found, weights, ci_level=ci_level)
+    few = f"the interval rests on {c.df:.1f} degrees of freedom: too few to be trusted" if c.df < FEW_DF else ""
+    return Interval(c.estimate, c.std_error, c.ci_low, c.ci_high, few), {"method": found.method, "p_value": c.p_value}
 
 
 def _prevented(shares: Shares, shared: Shared, *, differences: Sequence[Estimate]) -> list[Estimate]:
@@ -287,32 +322,37 @@ def number_needed_interval(found: NumberNeeded) -> Interval:
 
 
 def _not_seen(pairs: pd.DataFrame, shared: Shared) -> list[Estimate]:
-    """Return the share of children without a class by arm, and what they could do to the difference."""
+    """Return the share of children without a class by arm, and what they could do to the difference; families as for shares."""
+    clustered = bool(pairs["cluster"].duplicated().any())
+
+    def share(events: pd.Series, own: pd.DataFrame) -> Proportion:
+        return share_of(events, own["cluster"] if clustered else None, shared.ci_level)
+
     rows = []
     for arm in ARMS:
         own = pairs[pairs["arm"] == arm]
         if len(own):
-            missing = wilson(int(own["child"].isna().sum()), len(own), ci_level=shared.ci_level)
-            rows.append(shared.row("child_not_seen", missing, group=arm, n=len(own), direction="lower is better", method="Wilson"))
+            missing = share(own["child"].isna(), own)
+            rows.append(shared.row("child_not_seen", missing, group=arm, direction="lower is better", **of_share(missing)))
     insecure = pairs[pairs["before"] == INSECURE]
     if insecure["arm"].nunique() < len(ARMS) or not insecure["child"].isna().any():
         return rows
+    arms = [insecure[insecure["arm"] == arm] for arm in ARMS]
     for name, of_treated in (("lowest", INSECURE), ("highest", SECURE)):
         of_comparison = SECURE if of_treated == INSECURE else INSECURE
-        shares = []
-        for arm, word in ((TREATED, of_treated), (COMPARISON, of_comparison)):
-            child = insecure.loc[insecure["arm"] == arm, "child"].fillna(word)
-            shares.append(wilson(int((child == SECURE).sum()), len(child), ci_level=shared.ci_level))
-        found = combination([1, -1], shares)
+        shares = [
+            share(own["child"].fillna(word) == SECURE, own) for own, word in zip(arms, (of_treated, of_comparison), strict=True)
+        ]
         told = f"if children who were not seen were all {of_treated} with treatment and {of_comparison} without"
         rows.append(
             shared.row(
                 f"child_secure_difference_{name}",
-                found,
+                combination([1, -1], shares),
                 group=f"parent {INSECURE}",
                 n=float(len(insecure)),
+                n_clusters=float(insecure["cluster"].nunique()),
                 method=f"bound; difference of shares {MOVER}",
-                notes=[told],
+                notes=[told, *dict.fromkeys(s.note for s in shares)],
             )
         )
     return rows

@@ -25,6 +25,7 @@ from attachment_outcomes.transmission.interruption.people import TREATED
 from attachment_outcomes.transmission.interruption.rows import Shared, odds_ratio_rows
 
 UNCHANGED = "parent's class unchanged"
+RATINGS = ("functioning_before", "functioning_after")
 MIN_PAIRS = 20  # four to six coefficients; with fewer pairs HC3 rests on next to nothing
 CAVEATS = (
     "an association: nobody was allotted to a change in reflective functioning",
@@ -69,14 +70,14 @@ def functioning_change(
     Raises
     ------
     DataError
-        If a column is absent or holds another word.
+        If a column is absent, holds another word, or reflective functioning is not numbers.
     StatisticsError
-        If fewer than 20 pairs have everything, or nobody changed, or the model is not identified.
+        If fewer than 20 pairs have everything, all changed by the same, all children are alike, or the model is not identified.
     """
     shared = Shared(outcome, definition, False, ci_level)
-    rows = checked(pairs)
+    rows = checked(pairs, classes=("after",), numbers=RATINGS)
     same = rows[(rows["before"] == rows["after"]).fillna(False) & rows["child"].notna()]
-    first, second = (same[f"functioning_{when}"].to_numpy(dtype=float) for when in ("before", "after"))
+    first, second = (same[rating].to_numpy(dtype=float) for rating in RATINGS)
     known = ~(np.isnan(first) | np.isnan(second))
     same, first, second = same[known], first[known], second[known]
     if len(same) < MIN_PAIRS:
@@ -88,6 +89,8 @@ def functioning_change(
         raise StatisticsError("reflective functioning changed by the same in everybody")
     design, codes = _design(same, change, first)
     child = np.asarray(same["child"] == SECURE, dtype=np.float64)
+    if child.min() == child.max():
+        raise StatisticsError("reflective functioning: all children are alike, so that nothing goes with its change")
     weights = np.eye(design.shape[1])[1]
     try:
         found = fit(design, child, codes, units="families")

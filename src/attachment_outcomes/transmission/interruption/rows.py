@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.inference.agreement import Interval
+from attachment_outcomes.inference.agreement import Interval, wilson
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
-from attachment_outcomes.inference.proportions import WILSON, Proportion
+from attachment_outcomes.inference.proportions import WILSON, Proportion, proportion
 from attachment_outcomes.inference.robust_logistic import FIRTH_NOTE, logistic_fit
 
 Numbers = npt.NDArray[np.float64]
@@ -25,6 +26,8 @@ PROPORTION = "proportion"
 # Without the numbers of the refusal: reasons are not suppressed where small counts would be.
 NO_LOGISTIC = "odds ratio: all children alike, or too few pairs or families for a logistic model"
 RANDOMISED = "arms were allotted at random"
+FAMILIES = "Wilson interval on the effective n of families"
+ALL_ALIKE = "all alike: the interval is that of one pair a family, since nothing tells how alike families are"
 NOT_RANDOMISED = "an association: arms were not allotted at random, so that parents and children may have differed before"
 
 
@@ -64,9 +67,23 @@ class Shared:
         return replace(not_testable(ANALYSIS, reason, outcome=self.outcome), definition=self.definition, group=group)
 
 
+def share_of(secure: pd.Series, clusters: pd.Series | None, ci_level: float) -> Proportion:
+    """Return a share; where families hold several pairs and all are alike, with Wilson's interval of as many as there are families.
+
+    Nothing in such data tells how alike families are: one piece of information a family is the least that there can be.
+    """
+    found = proportion(secure, clusters=clusters, ci_level=ci_level)
+    if clusters is None or 0 < found.estimate < 1:
+        return found
+    ends = wilson(found.estimate * found.n_clusters, found.n_clusters, ci_level=ci_level)
+    return replace(
+        found, ci_low=ends.ci_low, ci_high=ends.ci_high, method=FAMILIES, note=ALL_ALIKE if found.n_clusters < found.n else ""
+    )
+
+
 def of_share(found: Proportion) -> dict[str, Any]:
     """Return what a row says of a share beside its numbers; families are what pairs share."""
-    method = WILSON if found.method == WILSON else "Wilson interval on the effective n of families"
+    method = WILSON if found.method == WILSON else FAMILIES
     return {"n": float(found.n), "n_clusters": found.n if math.isnan(found.n_clusters) else found.n_clusters, "method": method}
 
 

@@ -10,20 +10,19 @@ import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import Estimate
-from attachment_outcomes.inference.proportions import proportion
 from attachment_outcomes.inference.steps import Part, typed_table
 from attachment_outcomes.measures.codes import INSECURE, SECURE
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.interruption.comparison import interrupted_transmission
 from attachment_outcomes.transmission.interruption.functioning import UNCHANGED, functioning_change
 from attachment_outcomes.transmission.interruption.people import cells, treated_pairs, untreated_pairs
-from attachment_outcomes.transmission.interruption.rows import Shared, of_share
+from attachment_outcomes.transmission.interruption.rows import Shared, of_share, share_of
 from attachment_outcomes.transmission.interruption.unchanged import STAYED, unchanged_class
+from attachment_outcomes.transmission.samples.tables import read_samples
 
 CELLS = {"arm": "str", "parent_before": "str", "parent_after": "str", "child_class": "str", "n": "int64"}
 TABLES: Mapping[str, Mapping[str, str]] = {"interruption_cells": CELLS}
 UNTREATED, EARLIER = "families without treatment, parent insecure", "earlier samples, parent insecure"
-STORED = "stored"
 
 
 def analyse(data: TransmissionData) -> Part:
@@ -34,7 +33,7 @@ def analyse(data: TransmissionData) -> Part:
     ConfigError
         If an arm is not in the data, or the way has more than two classes.
     DataError
-        If a parent is in both arms, or a class is ambiguous.
+        If a parent is in both arms, a class is ambiguous, or a table of earlier samples breaks its contract (``read_samples``).
     StatisticsError
         If the study names no arms, or nobody in them has a class.
     """
@@ -86,29 +85,26 @@ def _context(pairs: pd.DataFrame, shared: Shared, group: str, note: str) -> list
     if own.empty:
         return []
     clusters = own["cluster"] if own["cluster"].duplicated().any() else None
-    found = proportion(own["child"] == SECURE, clusters=clusters, ci_level=shared.ci_level)
+    found = share_of(own["child"] == SECURE, clusters, shared.ci_level)
     return [shared.row("child_secure", found, group=group, notes=[note], **of_share(found))]
 
 
 def _earlier(data: TransmissionData, shared: Shared) -> list[Estimate]:
-    """Return that share in the class tables of earlier samples, which are clusters; only counts that were read count."""
+    """Return that share in the class tables of earlier samples, in their clusters; whole tables only, and none that is recalled."""
     settings = data.settings.get("samples") or {}
     system = settings.get("pool")
     if not system or settings.get("meaning", "transmission") != "transmission":
         return []
     classes = settings["systems"].get(system) or []
-    table = data.tables["samples"]
-    rows = table[(table["system"] == system) & (table["measure"] == "count") & (table["standing"] == STORED)].dropna(subset="value")
-    if rows.empty or len(classes) != 2:
+    if len(classes) != 2:
         return []
-    counts = rows["value"].to_numpy(dtype=np.int64)
-    words = {classes[0]: INSECURE, classes[1]: SECURE}
-    long = pd.DataFrame(
-        {
-            "before": np.repeat(rows["row_class"].map(words).to_numpy(), counts),
-            "child": np.repeat(rows["col_class"].map(words).to_numpy(), counts),
-            "cluster": np.repeat(rows["sample_id"].to_numpy(), counts),
-        }
-    )
-    note = "class tables of earlier samples, added up, each a cluster; only counts that were read in their source"
-    return _context(long.dropna(), shared, EARLIER, note)
+    # What is left out, and why, is counted where the samples themselves are read.
+    samples = [s for s in read_samples(data.tables["samples"], systems={system: classes}) if not s.recalled]
+    if not samples:
+        return []
+    # The first row is of insecure parents, its columns are insecure and secure children.
+    counts = np.array([s.table[0] for s in samples])
+    cluster = np.repeat([s.cluster for s in samples], counts.sum(axis=1))
+    child = np.repeat(np.tile([INSECURE, SECURE], len(samples)), counts.ravel())
+    note = "class tables of earlier samples, added up, in their clusters; none with a count that is recalled"
+    return _context(pd.DataFrame({"before": INSECURE, "child": child, "cluster": cluster}), shared, EARLIER, note)

@@ -18,11 +18,11 @@ from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.agreement import Interval
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate
 from attachment_outcomes.inference.prevented_fraction import combination
-from attachment_outcomes.inference.proportions import Proportion, proportion
+from attachment_outcomes.inference.proportions import Proportion
 from attachment_outcomes.measures.codes import INSECURE, SECURE
 from attachment_outcomes.transmission.interruption.comparison import MOVER, checked
 from attachment_outcomes.transmission.interruption.people import ARMS
-from attachment_outcomes.transmission.interruption.rows import Shared, of_share
+from attachment_outcomes.transmission.interruption.rows import Shared, of_share, share_of
 
 STAYED, BECAME = "parent stayed insecure", "parent became secure"
 AFTER_TREATMENT = "groups are formed after treatment, so that their difference is no effect even where arms were allotted at random"
@@ -71,7 +71,7 @@ def unchanged_class(
         If a column is absent or holds another word.
     """
     shared = Shared(outcome, definition, randomised, ci_level)
-    rows_of = checked(pairs)
+    rows_of = checked(pairs, classes=("after",))
     every = rows_of[(rows_of["before"] == INSECURE) & rows_of["after"].notna()]
     if every.empty:
         return [shared.silent("class unchanged: no insecure parent has a class after", group=STAYED)]
@@ -151,7 +151,9 @@ def _by_error(shared: Shared, pairs: pd.DataFrame, retest: Mapping[str, Any] | N
     except StatisticsError as error:
         return [shared.silent(str(error))]
     checked_in_source = "" if retest.get("verified", True) else "agreement not checked in its source"
-    told = f"share of secure classes {share:.2f}; {retest.get('of', 'agreement')}, taken as known"
+    # Not the share itself: with the number of parents it is a count of them, and notes are not suppressed.
+    whose = "before treatment" if share_secure is None else "given"
+    told = f"with the share of secure classes {whose}; {retest.get('of', 'agreement')}, taken as known"
     nan = float("nan")
     return [
         shared.row(
@@ -170,7 +172,7 @@ Shares = Mapping[str, Proportion | None]
 def _share(own: pd.DataFrame, column: str, clustered: bool, ci_level: float) -> Proportion | None:
     if own.empty:
         return None
-    return proportion(own[column] == SECURE, clusters=own["cluster"] if clustered else None, ci_level=ci_level)
+    return share_of(own[column] == SECURE, own["cluster"] if clustered else None, ci_level)
 
 
 def _row(shared: Shared, estimand: str, found: Proportion, group: str) -> Estimate:
