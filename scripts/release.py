@@ -15,7 +15,7 @@ from attachment_outcomes.release.disclosure import (
     suppress_estimates,
     suppress_flow,
 )
-from attachment_outcomes.release.families import small_tables
+from attachment_outcomes.release.families import blank_beside, small_tables
 
 FUNNEL_LIMITS = [f"{side}{level}{kind}" for side in ("low", "high") for level in ("95", "998") for kind in ("", "_adjusted")]
 EQUIVALENCE_LIMITS = ["tost_low", "tost_high", "ci_low", "ci_high", "p_equivalence", "p_difference"]
@@ -107,7 +107,7 @@ COUNTS: dict[str, dict[str, Any]] = {
         "derived": ["observed", "corrected"],
     },
     "corrected_sensitivity": {"counts": []},
-    "gap_paths": {"counts": []},
+    "gap_paths": {"counts": ["smallest"]},
     "gap_sensitivity": {"counts": []},
     "generation_chains": {
         "counts": ["n"],
@@ -157,12 +157,20 @@ def main(job: Job) -> None:
     estimates = read_estimates(job.input.estimates)
     crossed = small_crosses(read_table(job.input.rupture_agreement), read_table(job.input.rupture_raters), threshold=threshold)
     counted = [read_table(getattr(job.input, name)) for name in ("concordance", "generation_transitions", "generation_chains")]
-    tables = small_tables(*counted, threshold=threshold)
+    tables = small_tables(
+        *counted,
+        threshold=threshold,
+        shown=suppress(counted[0], threshold=threshold, **COUNTS["concordance"]),
+        gap=read_table(job.input.gap_paths),
+        samples=read_table(job.input.sample_statistics),
+        arms=read_table(job.input.interruption_cells),
+    )
     released = suppress_estimates(estimates, threshold=threshold, crossed=crossed, tables=tables)
     write_table(released, job.output.estimates)
     write_table(blank_like(read_table(job.input.claims), released), job.output.claims)
     for name, columns in COUNTS.items():
         table = suppress(read_table(getattr(job.input, name)), threshold=threshold, **columns)
+        table = blank_beside(name, table, tables)
         write_table(table, getattr(job.output, name))
     for name in AS_THEY_ARE:
         write_table(read_table(getattr(job.input, name)), getattr(job.output, name))

@@ -63,12 +63,6 @@ def test_a_small_cell_of_two_classes_hides_everything_made_of_its_table_and_no_o
     assert [(r.analysis, r.definition, r.outcome) for r in gone.itertuples()] == lost
 
 
-def test_a_table_of_four_classes_is_not_given_back_by_its_kappa():
-    names = ("A", "B", "C", "D")
-    whole = pd.concat([cells(FOUR, [[3, 3], [3, 3]], names=pair) for pair in (names[:2], names[2:])])
-    assert small_tables(whole, transitions([[9, 9], [9, 9]]), chains(TWO, [9] * 8), threshold=5).empty
-
-
 def test_a_small_cell_of_a_chain_hides_what_three_generations_say_and_leaves_two():
     tables = small_tables(cells(TWO, [[9, 9], [9, 9]]), transitions([[9, 9], [9, 9]]), chains(TWO, [9, 4, *[9] * 6]), threshold=5)
     pair = {"group": "parent and child", "definition": TWO}

@@ -5,7 +5,7 @@ Vocabulary
 primary suppression        a count from 1 to threshold - 1 is hidden
 complementary suppression  a further count is hidden where the hidden one could be had by subtraction from a total
 
-A hidden number is missing (NaN), never zero. Nothing is rounded here.
+A hidden number is missing (NaN), never zero. Rounded is only what is told of tables of several classes (``families``).
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ import numpy as np
 import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.release.families import of_hidden_arms, of_small_tables
+from attachment_outcomes.release.families import DECIMALS, WITHOUT_N, of_hidden_arms, of_many_classes, of_small_tables
 
 SUPPRESSED = "suppressed"
+ROUNDED = "to two decimals, since exact numbers would give small counts back"
 _NUMBERS = ["estimate", "std_error", "ci_low", "ci_high", "p_value"]
+_SHOWN = ["estimate", "ci_low", "ci_high"]
 _FAMILY = ["study", "analysis", "estimand", "outcome", "definition", "method"]
 # The categories of a family are exclusive and their shares sum to one, so that one can be had from the others.
 _SHARES = "share"
@@ -249,8 +251,13 @@ def suppress_estimates(
     hidden |= of_hidden_arms(shown, hidden)
     hidden &= ~np.isnan(estimate)
     shown.loc[hidden, _NUMBERS] = np.nan
-    small = hidden & (n < threshold)
+    small = hidden & ((n < threshold) | shown["estimand"].isin(WITHOUT_N).to_numpy())
     shown.loc[small, "n"] = np.nan
+    rounded = of_many_classes(shown, tables) & ~hidden & ~np.isnan(estimate)
+    shown.loc[rounded, _SHOWN] = shown.loc[rounded, _SHOWN].round(DECIMALS)
+    shown.loc[rounded, "std_error"] = np.nan
+    shown.loc[rounded, "p_value"] = shown.loc[rounded, "p_value"].round(DECIMALS + 1)
+    shown.loc[rounded, "note"] = [f"{note}; {ROUNDED}" if note else ROUNDED for note in shown.loc[rounded, "note"]]
     word = f"{SUPPRESSED}: a count below {threshold} could be read from it"
     shown.loc[hidden, "note"] = [f"{note}; {word}" if note else word for note in shown.loc[hidden, "note"]]
     return shown
@@ -305,13 +312,17 @@ def _beside(estimates: pd.DataFrame, hidden: np.ndarray) -> np.ndarray:
     return telling
 
 
-def suppress_flow(flow: pd.DataFrame, *, threshold: int) -> pd.DataFrame:
-    """Hide the counts of people of a flow table from which a small number of excluded people could be read.
+# A pair is a parent and a child, and a relation names two people.
+PEOPLE = ("people", "pairs", "relations")
 
-    Rows and answers are no people and stay. A hidden number is hidden wherever the same count stands again.
+
+def suppress_flow(flow: pd.DataFrame, *, threshold: int) -> pd.DataFrame:
+    """Hide the counts of people, and of pairs of them, of a flow table from which a small number of excluded ones could be read.
+
+    Rows, answers and samples are no people and stay. A hidden number is hidden wherever the same count stands again.
     """
     shown = flow.copy()
-    people = shown["unit"].eq("people")
+    people = shown["unit"].isin(PEOPLE)
     lost = shown["n_in"] - shown["n_out"]
     small = people & (lost >= 1) & (lost < threshold)
     values = set(shown.loc[small, "n_out"])
@@ -326,10 +337,13 @@ _CLAIM_KEYS = ["analysis", "estimand", "outcome", "group", "definition"]
 
 
 def blank_like(claims: pd.DataFrame, released: pd.DataFrame) -> pd.DataFrame:
-    """Hide in the ledger of claims what is hidden in the released estimates it was read from."""
+    """Hide, or round, in the ledger of claims what is hidden or rounded in the released estimates it was read from."""
     hidden = released[released["note"].str.contains(f"{SUPPRESSED}: ", regex=False)]
     keys = pd.MultiIndex.from_frame(hidden[_CLAIM_KEYS])
     same = pd.MultiIndex.from_frame(claims[_CLAIM_KEYS].astype("str")).isin(keys)
     shown = claims.copy()
-    shown.loc[same, ["estimate", "ci_low", "ci_high"]] = np.nan
+    shown.loc[same, _SHOWN] = np.nan
+    coarse = released[released["note"].str.contains(ROUNDED, regex=False)]
+    rounded = pd.MultiIndex.from_frame(claims[_CLAIM_KEYS].astype("str")).isin(pd.MultiIndex.from_frame(coarse[_CLAIM_KEYS]))
+    shown.loc[rounded, _SHOWN] = shown.loc[rounded, _SHOWN].round(DECIMALS)
     return shown
