@@ -20,6 +20,7 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 DOUBLINGS = 24  # 2 to this power of generations is as good as for ever, unless classes exchange next to nobody
 LEAST = 1e-12
+EVERYTHING = 1 - 1e-4  # a difference left from here on is all of it: fits are no nearer
 
 
 def transitions(counts: npt.ArrayLike) -> Numbers:
@@ -95,10 +96,10 @@ def difference_left(matrix: npt.ArrayLike) -> Numbers:
 def half_life(left: npt.ArrayLike) -> Numbers:
     r"""Return the generations after which half of a difference between lines is left, :math:`\ln .5 / \ln\bar\lambda`.
 
-    ``left`` is :func:`difference_left`. NaN where it is not between 0 and 1: nothing is passed on, or everything.
+    ``left`` is :func:`difference_left`. NaN where it is not between 0 and .9999: nothing is passed on, or everything.
     """
     value = np.asarray(left, dtype=np.float64)
-    fine = (value > 0) & (value < 1 - 1e-9)
+    fine = (value > 0) & (value < EVERYTHING)
     return np.where(fine, math.log(0.5) / np.log(np.where(fine, value, 0.5)), math.nan)
 
 

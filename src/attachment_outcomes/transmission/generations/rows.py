@@ -14,6 +14,7 @@ import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import Estimate, not_testable
+from attachment_outcomes.inference.misclassification import fullest_diagonal, most_likely, seen_through
 from attachment_outcomes.inference.proportions import proportion
 from attachment_outcomes.inference.resampling import Replicates
 from attachment_outcomes.transmission.data import TransmissionData
@@ -164,8 +165,8 @@ def _persistence(make: _Rows) -> list[Estimate]:
     """Return how often security, and insecurity, of a grandparent is found in parent and child too."""
     way = make.way
     secure = way.chains.codes == way.layout.secure
-    name = way.names[1][way.layout.secure] if way.layout.secure else way.names[1][0]
-    words = {"organised": ("organised", "unresolved or disorganised")}.get(name, ("secure", "insecure"))
+    organised = way.names[1][way.layout.secure] == "organised"
+    words = ("organised", "unresolved or disorganised") if organised else ("secure", "insecure")
     out = []
     for word, alike in zip(words, (secure, ~secure), strict=True):
         of = alike[:, 0]
@@ -247,15 +248,24 @@ def _beyond_error(make: _Rows) -> list[Estimate]:
     part = Read(way.chains.codes[kept], way.chains.families[kept])
     table = np.zeros_like(way.table)
     np.add.at(table, tuple(part.codes.T), 1)
+    if steps := _above_ceiling(make, part):
+        why = f"the agreement of {' and of '.join(steps)} is clearly above what the reliability given lets anybody see"
+        return [
+            make.refused(f"{why}: the classes are more reliable here than was given, so error cannot be allowed for", CORRECTED)
+        ]
     found = hidden.explained_by_error(table, way.layout.errors, rng=rng)
     alone = "one chain a family, by chance" if len(kept) < len(way.chains.codes) else ""
     shared: dict[str, Any] = {
         "part": part, "group": CORRECTED,
         "method": f"chain of true classes read with known error; {found.draws} data sets from the fit",
     }  # fmt: skip
-    words = [_verdict(found.p_value), found.note], ["what error alone would leave", _told(way)], [_verdict(found.kappa_p)]
-    notes = ["; ".join(filter(None, [*w, alone])) for w in words]
     beyond = found.kappa - found.conditional_kappa
+    words = (
+        [_verdict(found.p_value), found.note],
+        ["what error alone would leave", _told(way)],
+        [_verdict(found.kappa_p, beyond=beyond)],
+    )
+    notes = ["; ".join(filter(None, [*w, alone])) for w in words]
     return [
         make.row("markov_given_error", found.g2, unit="chi-square", p_value=found.p_value, note=notes[0], **shared),
         make.row("conditional_kappa_by_error", found.conditional_kappa, unit="kappa", note=notes[1], **shared),
@@ -263,10 +273,38 @@ def _beyond_error(make: _Rows) -> list[Estimate]:
     ]
 
 
-def _verdict(p: float) -> str:
+def _above_ceiling(make: _Rows, part: Read) -> list[str]:
+    """Return the neighbours in the chain whose agreement is above its ceiling, with all of its interval.
+
+    The ceiling is what would be seen if true classes corresponded as far as their shares allow. The chain read with error cannot
+    reach what is above it, so that a test of the chain would reject the reliability and not the chain.
+    """
+    errors = make.way.layout.errors
+    assert errors is not None
+    found = []
+    for which, step in enumerate(STEPS[:2]):
+        above, below = part.codes[:, which], part.codes[:, which + 1]
+        table = np.zeros((1, make.way.layout.classes, make.way.layout.classes))
+        np.add.at(table[0], (above, below), 1.0 / len(above))
+        matrices = errors[which].matrices(table.sum(axis=2)), errors[which + 1].matrices(table.sum(axis=1))
+        likely, _ = most_likely(table, *matrices)
+        ceiling = float(np.trace(seen_through(fullest_diagonal(likely), *matrices)[0]))
+        if proportion(above == below, ci_level=make.data.ci_level).ci_low > ceiling:
+            found.append(step)
+    return found
+
+
+def _verdict(p: float, *, beyond: float = math.nan) -> str:
+    """Return what a test of the chain and the reliability given, both at once, says; ``beyond`` is the kappa that error leaves."""
     if math.isnan(p):
         return ""
-    return f"at 5 %, {'error may explain what is seen' if p > ALPHA else 'not first-order beyond what error explains'}"
+    if p > ALPHA:
+        return "at 5 %, error may explain what is seen"
+    if math.isnan(beyond):
+        return "at 5 %, either not first-order, or the classes are not as reliable as was given"
+    if beyond > 0:
+        return "at 5 %, grandparents matter beyond error, unless the classes are less reliable than was given"
+    return "at 5 %, either not first-order, or the classes are more reliable than was given"
 
 
 def projection_rows(way: Way, drawn: Drawn, *, data: TransmissionData, outcome: str) -> list[Estimate]:

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
-from attachment_outcomes.inference.agreement import wilson
 from attachment_outcomes.inference.estimate import Estimate, not_testable
+from attachment_outcomes.inference.proportions import proportion
 from attachment_outcomes.inference.resampling import Replicates
 from attachment_outcomes.inference.steps import Part, stacked
 from attachment_outcomes.measures.codes import CLASSES
 from attachment_outcomes.transmission.data import TransmissionData
-from attachment_outcomes.transmission.generations.chains import Generations, Read, class_names, find_generations, secure_place
+from attachment_outcomes.transmission.generations.chains import Generations, class_names, find_generations, secure_place
 from attachment_outcomes.transmission.generations.resampled import Layout, family_cells
 from attachment_outcomes.transmission.generations.rows import ANALYSIS, Drawn, Way, chain_rows, projection_rows, projection_table
 from attachment_outcomes.transmission.misclassification.reliability import Reliability, reliabilities
@@ -163,27 +163,18 @@ def _chain_table(way: Way) -> pd.DataFrame:
 
 
 def _transition_table(way: Way, ci_level: float) -> pd.DataFrame:
+    """Return the transitions of both steps; where families give several pairs, Wilson's interval at their effective number."""
     rows = []
     for step, part, (above, below) in zip(STEPS, (way.older, way.younger), ((0, 1), (1, 2)), strict=True):
-        table = pair_counts(part, way.layout.classes)
-        for i, j in np.ndindex(table.shape):
-            whole = int(table[i].sum())
-            found = wilson(int(table[i, j]), whole, ci_level=ci_level) if whole else None
-            rows.append(
-                {
-                    "way": way.way, "step": step, "from_class": way.names[above][i], "to_class": way.names[below][j],
-                    "n": int(table[i, j]), "share": found.estimate if found else np.nan,
-                    "ci_low": found.ci_low if found else np.nan, "ci_high": found.ci_high if found else np.nan,
-                }
-            )  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def pair_counts(part: Read, classes: int) -> np.ndarray:
-    """Return the table of pairs."""
-    table = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(table, tuple(part.codes.T), 1)
-    return table
+        for i in range(way.layout.classes):
+            of = part.codes[:, 0] == i
+            to, families = part.codes[of, 1], part.families[of]
+            several = families if len(np.unique(families)) < len(families) else None
+            for j in range(way.layout.classes):
+                found = proportion(to == j, clusters=several, ci_level=ci_level) if len(to) else None
+                limits = (found.estimate, found.ci_low, found.ci_high) if found else (np.nan,) * 3
+                rows.append((way.way, step, way.names[above][i], way.names[below][j], int((to == j).sum()), *limits))
+    return pd.DataFrame(rows, columns=list(TRANSITIONS))
 
 
 def _published(data: TransmissionData, outcome: str) -> list[Estimate]:
