@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from attachment_outcomes.inference.estimate import CI_LEVEL
 Counts = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
 
+SHAPE = "rows and columns must list the same classes in the same order, also those nobody has."
 SMALL_EXPECTED = 5.0  # below it the chi-square approximation is not trusted (Cochran, 1954, Biometrics, 10, 417-451)
 DRAWS = 9999  # random tables behind an exact test of a table too large to enumerate
 
@@ -69,6 +71,25 @@ class Kappa:
     note: str = ""
 
 
+def cells(table: npt.ArrayLike, *, place: str = "table") -> npt.NDArray[Any]:
+    """Return a table, or tables, as an array of numbers, whatever its shape.
+
+    Raises
+    ------
+    StatisticsError
+        If rows differ in length, or cells are not numbers.
+    """
+    try:
+        array = np.asarray(table)
+    except ValueError:
+        raise StatisticsError(
+            problem(place, "found rows of different lengths; allowed: whole numbers from 0.", hint=SHAPE)
+        ) from None
+    if array.dtype.kind not in "iufb":
+        raise StatisticsError(problem(place, f"found {array.dtype} cells; allowed: whole numbers from 0."))
+    return array
+
+
 def counts(table: npt.ArrayLike, *, square: bool = True, place: str = "table") -> Counts:
     """Return the table as whole counts.
 
@@ -78,18 +99,16 @@ def counts(table: npt.ArrayLike, *, square: bool = True, place: str = "table") -
         If it is not two-dimensional (square, if asked), smaller than 2 x 2, holds missing, negative or fractional
         counts, or is empty.
     """
-    array = np.asarray(table)
+    array = cells(table, place=place)
     if array.ndim != 2 or min(array.shape) < 2 or (square and array.shape[0] != array.shape[1]):
         allowed = "a square table of at least 2 x 2 counts" if square else "a table of at least 2 x 2 counts"
         raise StatisticsError(
             problem(
                 place,
                 f"found shape {array.shape}; allowed: {allowed}.",
-                hint="rows and columns must list the same classes in the same order, also those nobody has.",
+                hint=SHAPE,
             )
         )
-    if array.dtype.kind not in "iufb":
-        raise StatisticsError(problem(place, f"found {array.dtype} cells; allowed: whole numbers from 0."))
     numbers = array.astype(np.float64)
     if not np.all(np.isfinite(numbers)):
         raise StatisticsError(problem(place, "found a missing or infinite count; allowed: whole numbers from 0."))

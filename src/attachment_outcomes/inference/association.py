@@ -26,7 +26,7 @@ from scipy import stats
 
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference import contingency, two_by_two
-from attachment_outcomes.inference.agreement import Counts, Interval, counts, critical, wilson
+from attachment_outcomes.inference.agreement import Counts, Interval, cells, counts, critical, wilson
 from attachment_outcomes.inference.estimate import CI_LEVEL
 from attachment_outcomes.inference.proportions import FEW_CLUSTERS, effective_wilson
 
@@ -81,7 +81,7 @@ def as_units(table: Tables) -> Units:
     """
     if isinstance(table, Units):
         return table
-    array = np.asarray(table)
+    array = cells(table)
     if array.ndim != 3:
         return _pairs(counts(array))
     whole = counts(array.sum(axis=0))
@@ -95,11 +95,11 @@ def as_units(table: Tables) -> Units:
 
 
 def _pairs(whole: Counts) -> Units:
-    cells = np.flatnonzero(whole)
-    single = np.zeros((len(cells), whole.size))
-    single[np.arange(len(cells)), cells] = 1
+    filled = np.flatnonzero(whole)
+    single = np.zeros((len(filled), whole.size))
+    single[np.arange(len(filled)), filled] = 1
     return Units(
-        whole.astype(np.float64), single.reshape(-1, *whole.shape), whole.ravel()[cells].astype(np.float64), clustered=False
+        whole.astype(np.float64), single.reshape(-1, *whole.shape), whole.ravel()[filled].astype(np.float64), clustered=False
     )
 
 
@@ -392,7 +392,7 @@ def share(tables: Tables, *, having: Flags, among: Flags | None = None, ci_level
         return _nothing(math.nan, "not defined: nobody is in these classes")
     if not units.clustered:
         return wilson(x, n, ci_level=ci_level)
-    inside, sizes = ((units.tables * cells).sum(axis=(1, 2)) for cells in (base & having, base))
+    inside, sizes = ((units.tables * which).sum(axis=(1, 2)) for which in (base & having, base))
     there = sizes > 0
     groups = int(units.times[there].sum())
     if groups < 2 or x in (0, n):

@@ -57,8 +57,12 @@ def pabak(tables: npt.ArrayLike) -> Numbers:
 
     Byrt, T., Bishop, J., & Carlin, J. B. (1993). Journal of Clinical Epidemiology, 46, 423-429.
     """
-    t = np.asarray(tables, dtype=np.float64)
-    return np.asarray((t.shape[-1] * agreement(t) - 1) / (t.shape[-1] - 1))
+    return pabak_of(agreement(tables), classes=np.asarray(tables).shape[-1])
+
+
+def pabak_of(share: npt.ArrayLike, *, classes: int) -> Numbers:
+    """Return :func:`pabak` of shares on the diagonal, and so of their limits."""
+    return np.asarray((classes * np.asarray(share, dtype=np.float64) - 1) / (classes - 1))
 
 
 def prevalence_index(tables: npt.ArrayLike) -> Numbers:

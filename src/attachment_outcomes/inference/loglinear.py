@@ -7,6 +7,7 @@ quasi-independence  nothing to do with each other among those off the diagonal; 
 symmetry            moving from class i to j is as common as from j to i
 quasi-symmetry      symmetric but for the margins: the association alone is symmetric
 lack of fit         :math:`G^2 = 2\sum n\log(n/m)` and :math:`X^2 = \sum(n - m)^2/m` of counts n and fitted counts m
+forced zero         an empty cell that is empty in every table with the sums that the model fits, so that it is fitted as 0
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from attachment_outcomes.errors import ConfigError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import SMALL_EXPECTED, counts
 
 Numbers = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 
 INDEPENDENCE, QUASI_INDEPENDENCE = "independence", "quasi-independence"
 SYMMETRY, QUASI_SYMMETRY = "symmetry", "quasi-symmetry"
@@ -30,6 +32,7 @@ MODELS = [INDEPENDENCE, QUASI_INDEPENDENCE, SYMMETRY, QUASI_SYMMETRY]
 DRAWS = 999  # tables drawn from a fitted model behind a p value of a sparse table
 ROUNDS = 5000
 EXACT, CLOSE = 1e-12, 1e-5  # change of a fitted count, as a share of n, at which fitting stops: for the table, and for drawn ones
+UNSETTLED = "not defined: the fit has not settled"
 SATURATED = "not defined: with the cells that are filled the model fits every table"
 APPROXIMATE = "an expected count is below 5: p is approximate"
 
@@ -58,7 +61,8 @@ def loglinear(table: npt.ArrayLike, model: str, *, rng: np.random.Generator | No
     .. math:: BIC = G^2 - df\,\log n
 
     which is negative where the model is to be preferred to the table itself (Raftery, 1986). Degrees of freedom count only cells
-    that can be filled: a class that nobody has, or a pair of cells that are both empty under symmetry, say nothing.
+    that can be filled: a class that nobody has, or a pair of cells that are both empty under symmetry, say nothing. Which cells
+    these are is known before the fit (:func:`fillable`), not read off fitted counts that only approach 0.
 
     Parameters
     ----------
@@ -88,19 +92,21 @@ def loglinear(table: npt.ArrayLike, model: str, *, rng: np.random.Generator | No
             problem("log-linear model", f"found {model!r}; allowed: {', '.join(MODELS)}.{did_you_mean(model, MODELS)}")
         )
     array = counts(table).astype(np.float64)
-    fit = FITS[model](array[None], EXACT)[0]
-    g2, x2 = (float(f(array, fit)) for f in (deviance, pearson))
-    df = _df(model, fit)
+    filled = fillable(array, model)
+    fits, settled = FITS[model](array[None], filled[None], EXACT)
+    fit, nan, df = fits[0], math.nan, _df(model, filled)
     if df < 1:
-        nan = math.nan
         return LogLinear(model, nan, nan, 0, nan, nan, fit, "maximum likelihood", SATURATED)
+    g2, x2 = (float(f(array, fit)) for f in (deviance, pearson))
+    if not settled[0]:
+        return LogLinear(model, g2, x2, df, nan, nan, fit, "maximum likelihood", UNSETTLED)
     bic = g2 - df * math.log(array.sum())
-    small = bool((fit[_tested(model, fit)] < SMALL_EXPECTED).any())
+    small = bool((fit[_tested(model, filled)] < SMALL_EXPECTED).any())
     if not small or rng is None:
         p_value = float(stats.chi2.sf(x2, df))
         return LogLinear(model, g2, x2, df, p_value, bic, fit, "chi-square", APPROXIMATE if small else "")
     drawn = _drawn(rng, fit)
-    reached = pearson(drawn, FITS[model](drawn, CLOSE)) >= x2 * (1 - 1e-9) - 1e-9
+    reached = pearson(drawn, FITS[model](drawn, fillable(drawn, model), CLOSE)[0]) >= x2 * (1 - 1e-9) - 1e-9
     return LogLinear(model, g2, x2, df, (1 + int(reached.sum())) / (DRAWS + 1), bic, fit, f"{DRAWS} tables from the model")
 
 
@@ -116,32 +122,75 @@ def pearson(tables: Numbers, fitted: Numbers) -> Numbers:
     return np.asarray(np.where(fitted > 0, (tables - fitted) ** 2 / safe, 0.0).sum(axis=(-2, -1)))
 
 
-def _independence(tables: Numbers, _: float) -> Numbers:
-    fit: Numbers = (
+def fillable(tables: npt.ArrayLike, model: str) -> Flags:
+    r"""Return which cells of square tables (..., K, K) of counts a model can fill; the others are forced to 0.
+
+    A cell is forced to 0 where every table of the same sums has it empty. An empty cell can be filled if a pair can be put into it
+    and others be moved round, out of cells that are filled, until all sums are again what they were. Under quasi-independence
+    such a round goes from rows to columns by any cell off the diagonal, and from columns to rows by those that are filled;
+    under quasi-symmetry what is added to a cell is taken from its opposite, so that it goes from class to class, by cells whose
+    opposites are filled.
+
+    References
+    ----------
+    Fienberg, S. E., & Rinaldo, A. (2012). Maximum likelihood estimation in log-linear models. Annals of Statistics, 40, 996-1023.
+    """
+    filled: Flags = np.asarray(np.asarray(tables) > 0)
+    back = np.swapaxes(filled, -1, -2)
+    if model == INDEPENDENCE:
+        rows, columns = (np.asarray(filled.any(axis=a)) for a in (-1, -2))
+        return np.asarray(rows[..., :, None] & columns[..., None, :])
+    if model == SYMMETRY:
+        return np.asarray(filled | back)
+    k = filled.shape[-1]
+    off = ~np.eye(k, dtype=bool)
+    if model == QUASI_SYMMETRY:
+        return np.asarray(filled | (off & back & np.swapaxes(_reached(back & off), -1, -2)))
+    steps = np.zeros((*filled.shape[:-2], 2 * k, 2 * k), dtype=bool)  # rows first, then columns
+    steps[..., :k, k:], steps[..., k:, :k] = off, back & off
+    return np.asarray(filled | (off & np.swapaxes(_reached(steps)[..., k:, :k], -1, -2)))
+
+
+def _reached(steps: Flags) -> Flags:
+    """Return from where (row) one comes to where (column) in any number of steps."""
+    reached = steps | np.eye(steps.shape[-1], dtype=bool)
+    for _ in range(math.ceil(math.log2(steps.shape[-1]))):
+        reached = reached.astype(np.float64) @ reached.astype(np.float64) > 0
+    return np.asarray(reached)
+
+
+def _at_once(fit: Numbers) -> tuple[Numbers, Flags]:
+    return fit, np.ones(fit.shape[:-2], dtype=bool)
+
+
+def _independence(tables: Numbers, _: Flags, __: float) -> tuple[Numbers, Flags]:
+    return _at_once(
         tables.sum(axis=-1)[..., :, None] * tables.sum(axis=-2)[..., None, :] / tables.sum(axis=(-2, -1))[..., None, None]
     )
-    return fit
 
 
-def _symmetry(tables: Numbers, _: float) -> Numbers:
-    fit: Numbers = (tables + np.swapaxes(tables, -1, -2)) / 2
-    return fit
+def _symmetry(tables: Numbers, _: Flags, __: float) -> tuple[Numbers, Flags]:
+    return _at_once((tables + np.swapaxes(tables, -1, -2)) / 2)
 
 
-def _quasi_independence(tables: Numbers, close: float) -> Numbers:
+def _quasi_independence(tables: Numbers, filled: Flags, close: float) -> tuple[Numbers, Flags]:
     """Fit the margins of what is off the diagonal."""
     off = 1 - np.eye(tables.shape[-1])
-    fit = _to_margins(np.broadcast_to(off, tables.shape).copy(), tables * off, close, symmetric=False)
-    return np.asarray(fit + tables * np.eye(tables.shape[-1]))
+    fit, settled = _to_margins(filled * off, tables * off, close, symmetric=False)
+    return fit + tables * np.eye(tables.shape[-1]), settled
 
 
-def _quasi_symmetry(tables: Numbers, close: float) -> Numbers:
+def _quasi_symmetry(tables: Numbers, filled: Flags, close: float) -> tuple[Numbers, Flags]:
     """Fit the margins and the sums of each cell with its opposite."""
-    return _to_margins(np.ones_like(tables), tables, close, symmetric=True)
+    return _to_margins(filled.astype(np.float64), tables, close, symmetric=True)
 
 
-def _to_margins(fit: Numbers, tables: Numbers, close: float, *, symmetric: bool) -> Numbers:
-    """Fit by iterative proportional scaling (Deming & Stephan, 1940); tables that have settled are left alone."""
+def _to_margins(fit: Numbers, tables: Numbers, close: float, *, symmetric: bool) -> tuple[Numbers, Flags]:
+    """Fit by iterative proportional scaling (Deming & Stephan, 1940); tables that have settled are left alone.
+
+    Returns the fitted tables, and which have settled. Where cells that are forced to 0 start there, each round takes a fixed share
+    of the error away; where they did not, it would fall only like 1 over the number of rounds.
+    """
     rows, columns = tables.sum(axis=-1), tables.sum(axis=-2)
     sums = tables + np.swapaxes(tables, -1, -2)
     limit = close * max(float(tables.sum(axis=(-2, -1)).max()), 1.0)
@@ -156,7 +205,9 @@ def _to_margins(fit: Numbers, tables: Numbers, close: float, *, symmetric: bool)
         going = going[np.abs(after - before).max(axis=(-2, -1)) > limit]
         if len(going) == 0:
             break
-    return fit
+    settled = np.ones(len(fit), dtype=bool)
+    settled[going] = False
+    return fit, settled
 
 
 def _over(wanted: Numbers, there: Numbers) -> Numbers:
@@ -164,7 +215,7 @@ def _over(wanted: Numbers, there: Numbers) -> Numbers:
     return np.divide(wanted, there, out=out, where=there > 0)
 
 
-FITS: dict[str, Callable[[Numbers, float], Numbers]] = {
+FITS: dict[str, Callable[[Numbers, Flags, float], tuple[Numbers, Flags]]] = {
     INDEPENDENCE: _independence,
     QUASI_INDEPENDENCE: _quasi_independence,
     SYMMETRY: _symmetry,
@@ -172,17 +223,14 @@ FITS: dict[str, Callable[[Numbers, float], Numbers]] = {
 }
 
 
-def _tested(model: str, fit: Numbers) -> npt.NDArray[np.bool_]:
+def _tested(model: str, filled: Flags) -> Flags:
     """Return the cells that the model has something to say about."""
-    used = fit > fit.sum() * 1e-9
-    return np.asarray(used if model == INDEPENDENCE else used & ~np.eye(len(fit), dtype=bool))
+    return np.asarray(filled if model == INDEPENDENCE else filled & ~np.eye(len(filled), dtype=bool))
 
 
-def _df(model: str, fit: Numbers) -> int:
+def _df(model: str, filled: Flags) -> int:
     """Return cells that can be filled less the parameters that they can tell."""
-    used = (fit > fit.sum() * 1e-9).ravel()
-    design = _design(model, len(fit))[used]
-    return int(used.sum()) - int(np.linalg.matrix_rank(design))
+    return int(filled.sum()) - int(np.linalg.matrix_rank(_design(model, len(filled))[filled.ravel()]))
 
 
 def _design(model: str, k: int) -> Numbers:
