@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from attachment_outcomes.errors import ConfigError, DataError
-from attachment_outcomes.measures.codes import CLASSES, MATCH, WAYS, classes, read_class
+from attachment_outcomes.measures.codes import CLASSES, MATCH, WAYS, check_codes, classes, read_class
 
 FOUR, THREE, TWO, TWO_FORCED, DISORGANISED = WAYS
 FIRST_FOUR = WAYS[:4]
@@ -113,3 +113,19 @@ def test_classes_and_their_match() -> None:
     assert CLASSES["SSP"][FOUR] == ["A", "B", "C", "D"]
     assert [MATCH[c] for c in CLASSES["AAI"][FOUR]] == ["A", "B", "C", "D"]
     assert all(CLASSES[s][w] == ["secure", "insecure"] for s in CLASSES for w in (TWO, TWO_FORCED))
+
+
+@pytest.mark.parametrize(("system", "word"), [("AQS", "secure"), ("styles", "Secure"), ("AAI", "F2")])
+def test_blanks_beside_the_class_are_missing_in_every_system(system: str, word: str) -> None:
+    frame = pd.DataFrame({"primary": [word, " "], "secondary": ["", " "], "forced": [None, ""]})
+    labels, excluded = classes(frame, system=system, way="2-way, forced")
+    assert labels.isna().tolist() == [False, True]
+    assert labels[0] == "secure"
+    assert excluded["no class given"] == 1
+
+
+def test_rows_of_a_bad_code_are_those_of_the_whole_table() -> None:
+    table = pd.DataFrame({"system": ["AQS", "SSP", None, "SSP"], "primary": ["secure", "B", "B", "Q7"]})
+    check_codes(table, system="AQS", way="2-way, forced")
+    with pytest.raises(DataError, match="in row 4;"):
+        check_codes(table, system="SSP", way="2-way, forced")

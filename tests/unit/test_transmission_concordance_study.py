@@ -191,8 +191,8 @@ def test_labels_choose_the_pairs():
     assert {e.estimate for e in part.estimates if e.estimand == "agreement" and e.definition == FOUR} == {1.0}
     lines = part.flow.frame().set_index(["step", "reason"])
     assert lines.loc[("pairs compared", "a relation other than mother-child"), ["n_in", "n_out"]].tolist() == [2, 1]
-    none = run(relations=table, classifications=codes, settings={"labels": ["grandmother-child"]})
-    assert [e.estimand for e in none.estimates] == [NOT_TESTABLE]
+    with pytest.raises(ConfigError, match="label 'grandmother-child', which no relation has"):
+        run(relations=table, classifications=codes, settings={"labels": ["grandmother-child"]})
 
 
 def test_a_child_of_two_families_is_one_cluster():
@@ -219,6 +219,15 @@ def test_bad_input_stops_the_step_with_its_reason(tables, message):
     with pytest.raises(DataError, match=message) as caught:
         run(**({"relations": PAIRS, "classifications": CODES} | tables))
     assert "Q7" not in str(caught.value)
+
+
+def test_a_bad_code_is_told_by_its_row_of_the_table_and_not_of_the_pairs():
+    several = (["x1", None, 0, "AAI", "F"], ["x2", None, 0, "SSP", "B"], ["m3", None, 0, "AAI", "Q7"], *CHILDREN)
+    with pytest.raises(DataError, match=r"classifications.primary: a code that the AAI .* in row 3;"):
+        run(relations=PAIRS, classifications=classifications(*several, ["m2", None, 0, "AAI", "F"]))
+    parents = (["m1", None, 0, "AAI", "F"], ["m2", None, 0, "AAI", "Ds"])
+    with pytest.raises(DataError, match=r"classifications.primary: a code that the SSP .* in row 4;"):
+        run(relations=PAIRS, classifications=classifications(*parents, CHILDREN[0], ["c2", None, 1, "SSP", "Q7"]))
 
 
 def test_the_public_function_refuses_the_same_codes():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -15,6 +16,7 @@ from attachment_outcomes.study.contracts import empty, typed
 from attachment_outcomes.transmission import concordance
 from attachment_outcomes.transmission.correspondence import between_generations
 from attachment_outcomes.transmission.relations import pairs
+from attachment_outcomes.transmission.table_estimates import table_estimates
 
 UNRESOLVED, FORCED, DISORGANISED = "2-way, unresolved insecure", "2-way, forced", "2-way, disorganised"
 
@@ -68,7 +70,8 @@ def test_the_four_ways_of_the_same_codes_by_hand():
         FORCED: (4 / 5, 5),
         DISORGANISED: (6 / 6, 6),
     }
-    assert "1 of 6 pairs left out" in found["3-way"]["kappa"].note
+    assert (found["3-way"]["kappa"].n, found["4-way"]["kappa"].n) == (5, 6)
+    assert found["3-way"]["kappa"].note == "pairs without a class of both are left out"  # a small number would not be hidden
     assert "phi" not in found["4-way"]
 
 
@@ -107,10 +110,47 @@ def test_the_design_effect_of_agreement_by_hand():
     assert "few families" in found["agreement"].note
 
 
+def of_families(*tables):
+    """Rows and log-linear models of one table a family."""
+    rows, models = table_estimates(np.array(tables), outcome="AAI-SSP", way=FORCED, rng=np.random.default_rng(1))
+    return {(e.estimand, e.group): e for e in rows}, models
+
+
+def test_an_odds_ratio_of_hardly_any_families_has_no_interval():
+    # Its limits would be 6e-23 and 4e21.
+    found = of_families([[1, 0], [0, 1]], [[0, 2], [1, 0]])[0][("logistic_odds_ratio", "")]
+    assert found.estimate == pytest.approx(0.5)
+    assert all(map(math.isnan, (found.ci_low, found.ci_high, found.std_error, found.p_value)))
+    assert found.note == "no interval: fewer than 4 degrees of freedom, because few families tell of the odds ratio"
+
+
+@pytest.mark.parametrize(
+    ("tables", "note"),
+    [
+        (([[3, 1], [2, 4]],), "there is only one family, or one decides"),
+        (([[3, 1], [0, 0]], [[0, 0], [2, 4]]), "there is only one family, or one decides"),
+        (([[3, 0], [2, 0]], [[1, 0], [2, 0]]), "a row or column is empty"),
+    ],
+)
+def test_an_odds_ratio_that_is_not_there_says_why_without_counts(tables, note):
+    found = of_families(*tables)[0][("logistic_odds_ratio", "")]
+    assert math.isnan(found.estimate)
+    assert note in found.note
+    assert not any(c.isdigit() for c in found.note)
+
+
+def test_models_of_families_have_one_reason_for_no_p_value():
+    rows, models = of_families(*[[[2, 0], [0, 1]], [[1, 1], [0, 1]], [[0, 1], [1, 1]]] * 3)
+    assert {m.note for m in models} == {"no p value: pairs of a family are not independent"}
+    assert {m.method for m in models} == {"maximum likelihood"}
+    assert rows[("lack_of_fit", "independence")].note == "1 df; no p value: pairs of a family are not independent"
+    assert not math.isnan(rows[("bic", "independence")].estimate)
+
+
 def test_a_way_without_pairs_is_told_not_left_out():
     rows = concordance(["secure", "insecure"], ["secure", "secure"], way="4-way")
     assert [r.estimand for r in rows] == [NOT_TESTABLE]
-    assert "2 of 2 pairs left out" in rows[0].note
+    assert rows[0].note == "no pair has both classes; pairs without a class of both are left out"
 
 
 def test_zero_margins_give_notes_not_errors():

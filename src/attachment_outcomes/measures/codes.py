@@ -325,8 +325,8 @@ def _whole_classes(frame: pd.DataFrame, system: str, way: str, where: np.ndarray
     """Read the words of a system without sub-classes, which has no secondary and forced classes; as :func:`_coded_classes`."""
     for column in ("secondary", "forced"):
         if column in frame:
-            _refuse(frame[column].notna().to_numpy(), column, f"a class that {system} does not have", system, where)
-    words = frame["primary"].astype("str").str.strip().str.casefold().fillna("").to_numpy(dtype=object)
+            _refuse(_words(frame[column]) != "", column, f"a class that {system} does not have", system, where)
+    words = _words(frame["primary"])
     _refuse(~np.isin(words, [*WORDS[system], ""]), "primary", f"a code that {system} does not have", system, where)
     if way in (FOUR_WAY, THREE_WAY):
         labels = np.where(np.isin(words, CLASSES[system][way]), words, "")
@@ -340,6 +340,33 @@ def _whole_classes(frame: pd.DataFrame, system: str, way: str, where: np.ndarray
     if way == THREE_WAY:
         without[NO_MATCH] = words == FEARFUL
     return labels, without
+
+
+def _words(codes: pd.Series) -> np.ndarray:
+    """Return codes without outer spaces and in lower case; missing ones and blanks are empty."""
+    return codes.astype("str").str.strip().str.casefold().fillna("").to_numpy(dtype=object)
+
+
+def check_codes(classifications: pd.DataFrame, *, system: str, way: str) -> None:
+    """Read every code of a system in a table of classifications, so that a message names the rows of that table.
+
+    Once classes are read pair by pair, :func:`classes` knows of pairs only.
+
+    Parameters
+    ----------
+    classifications : DataFrame
+        ``system``, ``primary`` and, where there are any, ``secondary`` and ``forced``.
+    system, way
+        As for :func:`classes`.
+
+    Raises
+    ------
+    ConfigError, DataError, StatisticsError
+        As :func:`classes`.
+    """
+    columns = [c for c in ("primary", "secondary", "forced") if c in classifications]
+    own = (classifications["system"] == system).fillna(False)
+    classes(classifications[columns].where(own), system=system, way=way)
 
 
 def read_class(code: str, *, system: str, way: str) -> str | None:

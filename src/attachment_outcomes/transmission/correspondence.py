@@ -24,7 +24,7 @@ from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testa
 from attachment_outcomes.inference.loglinear import LogLinear
 from attachment_outcomes.inference.proportions import cluster_codes
 from attachment_outcomes.inference.steps import Part, stacked
-from attachment_outcomes.measures.codes import CLASSES, FEARFUL_NOTE, FOUR_WAY, STYLES, classes, unreadable
+from attachment_outcomes.measures.codes import CLASSES, FEARFUL_NOTE, FOUR_WAY, STYLES, check_codes, classes, unreadable
 from attachment_outcomes.measures.targets import CODES, about_the_other, first_classes
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.relations import pairs
@@ -37,6 +37,9 @@ RESIDUALS = {**_CELL, "expected": "float64", "residual": "float64"}
 NUMBERS = {"n": "int64", "g2": "float64", "x2": "float64", "df": "int64", "p_value": "float64", "bic": "float64"}
 FITS = {"system": "str", "way": "str", "model": "str", **NUMBERS, "method": "str", "note": "str"}
 TABLES: Mapping[str, Mapping[str, str]] = {"concordance": CELLS, "residuals": RESIDUALS, "loglinear": FITS}
+# Not how many: a note is not suppressed where a small count would be.
+LEFT_OUT = "pairs without a class of both are left out"
+COUNTED = "pairs without a class are left out and counted in the flow"
 Count = Callable[..., None]
 
 
@@ -77,7 +80,7 @@ def concordance(
     parent, child : (n,) sequences of codes, or DataFrames
         One entry a pair, in the coding system's own codes (``F2``, ``U/F``, ``B``, or the plain words secure and
         insecure), or frames with the columns ``primary`` and, where there are any, ``secondary`` and ``forced``.
-        Pairs in which either has no class in this way are left out and counted in ``note``.
+        Pairs in which either has no class in this way are left out, which ``note`` says; how many is seen from ``n``.
     way : {"4-way", "3-way", "2-way, unresolved insecure", "2-way, forced", "2-way, disorganised"}
         How classes are read.
     parent_system, child_system : {"AAI", "SSP", "AQS", "styles"}
@@ -139,11 +142,7 @@ def concordance(
     columns, _ = classes(second, system=child_system, way=way)
     used = (rows.notna() & columns.notna()).to_numpy(dtype=bool)
     groups = np.arange(n) if clusters is None else cluster_codes(clusters, n=n, missing="refuse")
-    note = ""
-    if not used.all():
-        without_parent = int(rows.isna().sum())
-        note = f"{n - int(used.sum())} of {n} pairs left out: {without_parent} without a parent's class, "
-        note += f"{n - int(used.sum()) - without_parent} more without a child's"
+    note = "" if used.all() else LEFT_OUT
     names, column_names = CLASSES[parent_system][way], CLASSES[child_system][way]
     tables = class_tables(rows[used], columns[used], row_classes=names, column_classes=column_names, groups=groups[used])
     estimates, _ = table_estimates(
@@ -255,14 +254,19 @@ def _compared(
         if reason := unreadable(parent_system, way) or unreadable(child_system, way):
             estimates.append(replace(not_testable(ANALYSIS, reason, outcome=system), definition=way))
             continue
-        rows, _ = _counted(parent, parent_system, way, f"parent's class, {way}", count)
-        columns, used = _counted(child[rows.notna()], child_system, way, f"child's class, {way}", count)
+        try:
+            rows, _ = _counted(parent, parent_system, way, f"parent's class, {way}", count)
+            columns, used = _counted(child[rows.notna()], child_system, way, f"child's class, {way}", count)
+        except DataError:
+            # Its rows are of pairs; somebody who looks for the code needs those of the table.
+            for read in (parent_system, child_system):
+                check_codes(classifications, system=read, way=way)
+            raise
         kept = columns.index[used]
         groups = np.unique(cluster[child.index.get_indexer(kept)], return_inverse=True)[1]
         names, column_names = CLASSES[parent_system][way], CLASSES[child_system][way]
         tables = class_tables(rows[kept], columns[kept], row_classes=names, column_classes=column_names, groups=groups)
-        # Counts of pairs left out go to the flow only: a note is not suppressed where a small count would be.
-        note = "pairs without a class are left out and counted in the flow" if len(kept) < len(table) else ""
+        note = COUNTED if len(kept) < len(table) else ""
         found, models = table_estimates(
             tables, outcome=system, way=way, primary=way == ways[0], ci_level=ci_level,
             note="; ".join(filter(None, [_doubt(parent_system, child_system, way), note])), rng=rng,

@@ -17,12 +17,15 @@ from attachment_outcomes.inference.clustered_agreement import clustered_margins,
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.loglinear import MODELS, LogLinear, loglinear
 from attachment_outcomes.inference.robust_logistic import logistic_fit
+from attachment_outcomes.inference.robust_ols import FEW_DF
 from attachment_outcomes.transmission.tables import Table
 
 ANALYSIS = "concordance"
 BETTER = "higher is better"
 APART = "no p value: pairs of a family are not independent"
 UNBOUNDED = "no interval: a cell is empty, so that the odds ratio has no end"
+ALONE = "not defined: there is only one family, or one decides the odds ratio alone"
+FEW_FAMILIES_TELL = f"no interval: fewer than {FEW_DF} degrees of freedom, because few families tell of the odds ratio"
 NOT_CORRECTED = "not defined: a single row or column, or hardly more pairs than classes"
 FAMILIES = ", effective n of families"
 Whole = npt.NDArray[np.int64]
@@ -79,9 +82,13 @@ def table_estimates(
         return [replace(not_testable(ANALYSIS, reason, outcome=outcome), definition=way)], []
     units = as_units(tables)
     frame = Frame(outcome, way, primary, ci_level, note, n, units.count)
-    models = [loglinear(whole, model, rng=rng) for model in (MODELS if len(whole) > 2 else (MODELS[0], MODELS[2]))]
+    names = MODELS if len(whole) > 2 else (MODELS[0], MODELS[2])
+    models = [loglinear(whole, model, rng=None if units.clustered else rng) for model in names]
     if units.clustered:
-        models = [replace(m, p_value=math.nan, note="; ".join(filter(None, [m.note, APART]))) for m in models]
+        # A note on how near a p value is has no place where there is none.
+        models = [
+            m if math.isnan(m.p_value) else replace(m, p_value=math.nan, method="maximum likelihood", note=APART) for m in models
+        ]
     rows = [*_agreement(units, whole, frame), *_association(units, whole, frame, rng)]
     if len(whole) == 2:
         rows += [*_contrasts(units, frame), *_regression(tables, units, frame)]
@@ -107,8 +114,7 @@ def _agreement(units: Units, whole: Table, frame: Frame) -> Iterator[Estimate]:
     p_value = math.nan if units.clustered else agreement.kappa(whole).p_value
     yield frame.row("kappa", kappa, unit="kappa", method=_method(units, "Fisher z, one pair spread"), p=p_value)
     k = len(whole)
-    scaled = (float(k * x - 1) / (k - 1) for x in (share.estimate, share.ci_low, share.ci_high))
-    value, low, high = scaled
+    value, low, high = contingency.pabak_of([share.estimate, share.ci_low, share.ci_high], classes=k).tolist()
     pabak = Interval(value, share.std_error * k / (k - 1), low, high, share.note)
     yield frame.row("pabak", pabak, unit="kappa", method=_method(units, "Wilson"))
     if k == 2:
@@ -177,16 +183,23 @@ def _regression(tables: Table, units: Units, frame: Frame) -> Iterator[Estimate]
     design = np.column_stack([np.ones(len(parent)), parent.astype(np.float64)])
     try:
         fit = logistic_fit(design, child.astype(np.float64), family)
-    except StatisticsError as error:
-        yield frame.row("logistic_odds_ratio", _value(math.nan, str(error)), unit="odds ratio", method="logistic regression")
+    except StatisticsError:
+        # Not in its own words, which tell how many families or pairs: nothing would hide them.
+        full = units.whole.sum(axis=0).all() and units.whole.sum(axis=1).all()
+        why = _value(math.nan, ALONE if full else association.EMPTY)
+        yield frame.row("logistic_odds_ratio", why, unit="odds ratio", method="logistic regression")
         return
-    log = float(fit.coefficients[1])
+    value = math.exp(float(fit.coefficients[1]))
     if fit.penalised:
-        yield frame.row("logistic_odds_ratio", _value(math.exp(log), UNBOUNDED), unit="odds ratio", method=fit.method)
+        yield frame.row("logistic_odds_ratio", _value(value, UNBOUNDED), unit="odds ratio", method=fit.method)
         return
     std_error, df = fit.error(np.array([0.0, 1.0]))
+    if df < FEW_DF:
+        yield frame.row("logistic_odds_ratio", _value(value, FEW_FAMILIES_TELL), unit="odds ratio", method=fit.method)
+        return
+    log = math.log(value)
     half = association.t_quantile(df, frame.ci_level) * std_error
-    found = Interval(math.exp(log), std_error, math.exp(log - half), math.exp(log + half))
+    found = Interval(value, std_error, math.exp(log - half), math.exp(log + half))
     p_value = association.t_p_value(log / std_error, df) if std_error > 0 else math.nan
     yield frame.row("logistic_odds_ratio", found, unit="odds ratio", method=fit.method, p=p_value)
 
