@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attachment_outcomes.errors import ConfigError, problem
-from attachment_outcomes.measures.codes import ORGANISED, SECURE, SYSTEMS, classes
+from attachment_outcomes.measures.codes import CLASSES, ORGANISED, SECURE, SYSTEMS, classes
 from attachment_outcomes.measures.targets import about_the_other, dimension, first_classes
 from attachment_outcomes.transmission.data import TransmissionData
 from attachment_outcomes.transmission.gap.paths import CHILD, PARENT
@@ -29,6 +29,15 @@ class Pairs:
     child: Numbers
     families: NDArray[np.int64]
     outcome: str
+
+    @property
+    def smallest(self) -> int | None:
+        """Smallest cell, that is not empty, of parents by children where both are of two values; None where either has more."""
+        first, second = (np.unique(end, return_inverse=True) for end in (self.parent, self.child))
+        if len(self.parent) == 0 or max(len(first[0]), len(second[0])) > 2:
+            return None
+        cells = np.bincount(2 * first[1] + second[1])
+        return int(cells[cells > 0].min())
 
 
 def complete_pairs(data: TransmissionData, settings: Mapping[str, Any]) -> Pairs:
@@ -97,13 +106,18 @@ def end_name(shared: Mapping[str, Any], settings: Mapping[str, Any], side: str) 
     return str(settings[side]["score"] if settings.get(side) else shared[f"{side}_system"])
 
 
+def secure_word(data: TransmissionData, settings: Mapping[str, Any]) -> str:
+    """Return what a child whose class counts as 1 is called: secure, or organised where the way asks for that."""
+    return ORGANISED if ORGANISED in CLASSES[str(data.settings[f"{CHILD}_system"])][settings["way"]] else SECURE
+
+
 def _what(data: TransmissionData, settings: Mapping[str, Any], side: str) -> str:
     name = end_name(data.settings, settings, side)
     return name if settings.get(side) else f"a class ({name}, {settings['way']})"
 
 
 def _end(data: TransmissionData, settings: Mapping[str, Any], table: pd.DataFrame, side: str) -> Numbers:
-    """Return one end of each pair: its score, or 1 for secure and 0 for another class; NaN where there is none."""
+    """Return one end of each pair: its score, or 1 for secure (organised) and 0 for another class; NaN where there is none."""
     if settings.get(side):
         return _score(data, settings[side], table, side)
     system = str(data.settings[f"{side}_system"])
