@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.patches import Rectangle
 
-from attachment_outcomes.inference.estimate import read_estimates
+from attachment_outcomes.inference.estimate import NOT_TESTABLE, read_estimates
 from attachment_outcomes.present.drawing import NothingToDraw, svg_text
 from attachment_outcomes.present.figures import generation_flow
 from attachment_outcomes.present.tables import generations
@@ -52,18 +53,38 @@ def test_the_flow_has_every_chain_and_the_projection_below_it(tables: dict[str, 
     assert svg_text(generation_flow.draw(tables, SETTINGS)) == svg_text(drawing)
 
 
-def test_small_counts_are_not_drawn_and_said_so(tables: dict[str, pd.DataFrame]) -> None:
+def test_suppressed_chains_are_one_grey_band(tables: dict[str, pd.DataFrame]) -> None:
     chains = tables["generation_chains"]
     few = chains.assign(n=chains["n"].astype(float).where((chains["n"] >= 8) | (chains["n"] == 0)))
     drawing = generation_flow.draw({**tables, "generation_chains": few}, SETTINGS)
     flow = drawing.figure.axes[0]
     assert "secure\n≥ 46" in words(flow)
-    assert not any("%" in w for w in words(flow))
-    assert "n = at least 84 chains. 3 kinds of chains are suppressed" in drawing.caption
+    assert "suppressed, classes not told: 16 (16 %)" in words(flow)
+    assert "n = 100 chains. 3 kinds of chains are suppressed as small counts; in grey, 16 chains" in drawing.caption
+    # The bars of a column and the grey band are as high as all chains.
+    heights = [p.get_height() for p in flow.patches if isinstance(p, Rectangle)]
+    assert sum(heights) == pytest.approx(3 * 0.84 + 0.16)
     everything = chains.assign(n=float("nan"))
     alone = generation_flow.draw({**tables, "generation_chains": everything}, SETTINGS)
     assert len(alone.figure.axes) == 1
     assert "8 kinds of chains are suppressed" in alone.caption
+
+
+def test_a_flow_without_the_chains_that_change_is_left_out(tables: dict[str, pd.DataFrame]) -> None:
+    chains = tables["generation_chains"]
+    few = chains.assign(n=chains["n"].astype(float).where(chains["grandparent_class"] == chains["parent_class"]))
+    drawing = generation_flow.draw({**tables, "generation_chains": few}, SETTINGS)
+    assert len(drawing.figure.axes) == 1
+    assert "The flow is not drawn: all chains in which grandparent and parent differ are suppressed" in drawing.caption
+    some = chains.assign(n=chains["n"].astype(float).where(chains["n"] >= 8))
+    estimates = tables["estimates"].assign(n=float("nan"))
+    untold = generation_flow.draw({**tables, "generation_chains": some, "estimates": estimates}, SETTINGS)
+    assert len(untold.figure.axes) == 1
+    assert "how many is not told" in untold.caption
+    with pytest.raises(NothingToDraw, match="the flow is not drawn"):
+        generation_flow.draw(
+            {**tables, "generation_chains": few, "generation_projection": tables["generation_projection"].iloc[:0]}, SETTINGS
+        )
 
 
 def test_what_is_not_there_leaves_the_rest(tables: dict[str, pd.DataFrame]) -> None:
@@ -83,6 +104,17 @@ def test_three_classes_have_their_own_marks(tables: dict[str, pd.DataFrame]) -> 
     lines = [(line.get_label(), line.get_color(), line.get_marker()) for line in projection.get_lines()]
     assert len({(c, m) for _, c, m in lines}) == 4
     assert any(label == "lines that begin Ds" for label, *_ in lines)
+    # Too many intervals to be read: those of the secure line and of everybody are drawn, and the caption says so.
+    drawing = generation_flow.draw(three, SETTINGS)
+    assert "Intervals of lines that begin Ds, E are not drawn" in drawing.caption
+    assert "not drawn" not in generation_flow.draw(tables, SETTINGS).caption
+
+
+def test_what_cannot_be_tested_is_told_below_the_table(tables: dict[str, pd.DataFrame]) -> None:
+    first = tables["estimates"].iloc[:1]
+    refused = first.assign(analysis="three_generations", estimand=NOT_TESTABLE, definition="a way", note="above the ceiling")
+    estimates = pd.concat([tables["estimates"], refused], ignore_index=True)
+    assert "A way: above the ceiling" in generations.build({**tables, "estimates": estimates}, SETTINGS).html
 
 
 def test_the_table_puts_the_primary_way_first_and_names_what_error_leaves(tables: dict[str, pd.DataFrame]) -> None:

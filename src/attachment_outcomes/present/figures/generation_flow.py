@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from attachment_outcomes.present.drawing import Drawing, NothingToDraw
 from attachment_outcomes.present.lookup import one, records, told
-from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, SKY, VERMILION, look, new_figure
+from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, PALE, SKY, VERMILION, look, new_figure
 from attachment_outcomes.present.words import count, estimate_text, interval_text, p_value, percent, sentence
 
 NEEDS = ("generation_chains", "generation_projection", "estimates")
@@ -29,12 +29,17 @@ BEST = ("secure", "F", "B", "organised")
 MARKS = {"all": (INK, "o"), "best": (BLUE, "s")}
 OTHER_MARKS = "^vDPX"
 NODE, GAP, STEP = 0.06, 0.025, 1.0  # width of a bar, space between classes as a share of all chains, distance of the columns
+# Estimates whose n is that of all chains.
+OF_ALL_CHAINS = ("agreement", "kappa", "all_alike", "all_alike_if_markov", "agreement_if_markov", "agreement_beyond_markov")
 LEAST_LABELLED = 0.035
 ASIDE, APART = 0.04, 0.1  # by which points of other starts, and corrected ones, stand aside
 
 
 def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     """Draw the chains of the primary way, if there are any, and below them the projection, if there is one.
+
+    Chains whose kinds are suppressed are one grey band. Where nobody may know how many they are, or no change between
+    two generations is left to be shown, the flow is left out: it would show classes passed on without exception.
 
     Raises
     ------
@@ -45,8 +50,16 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     way = next((str(t["way"].iloc[0]) for t in (chains, projected) if len(t)), "")
     chains, projected = (t[t["way"] == way].reset_index(drop=True) for t in (chains, projected))
     shown = chains[chains["n"] > 0]
+    estimates = tables["estimates"]
+    hidden = int(chains["n"].isna().sum())
+    unseen = _unseen(chains, estimates, way) if hidden else 0.0
+    kept_back = _kept_back(chains, shown, unseen) if hidden and len(shown) else ""
+    if kept_back:
+        shown = shown.iloc[:0]
     known = projected[projected["share"].notna()]
     if shown.empty and known.empty:
+        if kept_back:
+            raise NothingToDraw(f"generation_chains: {kept_back[0].lower()}{kept_back[1:]}, and nothing is projected")
         raise NothingToDraw("generation_chains: there is no chain of three generations to show, and nothing is projected")
     parts = [bool(len(shown)), bool(len(known))]
     with look():
@@ -54,25 +67,67 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
         ratios = [4.3, 3.4] if all(parts) else [1]
         axes = figure.subplots(sum(parts), 1, squeeze=False, height_ratios=ratios)[:, 0].tolist()
         if parts[0]:
-            _flow(axes[0], chains, shown)
+            _flow(axes[0], chains, shown, unseen)
         if parts[1]:
             _projection(axes[-1], known)
-    estimates = tables["estimates"]
-    hidden = int(chains["n"].isna().sum())
+    total = float(chains["n"].sum()) + (0.0 if np.isnan(unseen) else unseen)
     caption = sentence(
-        f"{way}; n = {'at least ' if hidden else ''}{count(float(shown['n'].sum()))} chains" if parts[0] else f"{way}; no chain",
-        f"{hidden} kinds of chains are suppressed as small counts and not drawn" if hidden else "",
+        f"{way}; n = {'at least ' if np.isnan(unseen) else ''}{count(total)} chains" if total else f"{way}; no chain",
+        f"{hidden} kinds of chains are suppressed as small counts; in grey, {count(unseen)} chains" if hidden and parts[0] else "",
+        f"{hidden} kinds of chains are suppressed as small counts" if hidden and not parts[0] and not kept_back else "",
+        kept_back,
         *_tests(estimates, way, settings),
         *_told(estimates, way, settings),
         "Projections take transmission to be first-order and to stay as it is, and a child's class to stand for that as a parent"
         if parts[1]
         else "",
+        _without_interval(known) if parts[1] else "",
     )
     listed = "; ".join(f"{', '.join(str(r[p]) for p in PEOPLE)}: {count(r['n'])}" for r in records(shown))
     data = chains.drop(columns="way").assign(what="chains")
     below = projected.drop(columns="way").assign(what="projection")
     return Drawing(
         figure, pd.concat([data, below], ignore_index=True), caption, f"Flow over three generations. {listed}. {caption}"
+    )
+
+
+def _unseen(chains: pd.DataFrame, estimates: pd.DataFrame, way: str) -> float:
+    """Return how many chains are of suppressed kinds, from the number of all that an estimate tells; NaN where none does."""
+    rows = estimates[(estimates["analysis"] == "three_generations") & (estimates["definition"] == way)]
+    told_of = rows.loc[rows["estimand"].isin(OF_ALL_CHAINS), "n"].dropna()
+    return float(told_of.iloc[0] - chains["n"].sum()) if len(told_of) else float("nan")
+
+
+def _kept_back(chains: pd.DataFrame, shown: pd.DataFrame, unseen: float) -> str:
+    """Return why a flow with suppressed kinds of chains would mislead, if it would."""
+    if not unseen > 0:
+        return "The flow is not drawn: some chains are suppressed as small counts, and how many is not told"
+    ranks = np.array([_ranks(chains, row) for _, row in shown.iterrows()])
+    for step, words in enumerate(("grandparent and parent", "parent and child")):
+        if (ranks[:, step] == ranks[:, step + 1]).all():
+            return (
+                f"The flow is not drawn: all chains in which {words} differ are suppressed as small counts, as if there were none"
+            )
+    return ""
+
+
+def _ranks(chains: pd.DataFrame, row: pd.Series) -> tuple[int, ...]:
+    """Return the place of each generation's class among its classes."""
+    return tuple(list(dict.fromkeys(chains[p])).index(row[p]) for p in PEOPLE)
+
+
+def _others(known: pd.DataFrame) -> list[str]:
+    """Return the classes, other than the secure one, in which projected lines begin."""
+    return [s for s in dict.fromkeys(known["start_class"]) if s != "all" and s not in BEST]
+
+
+def _without_interval(known: pd.DataFrame) -> str:
+    """Return which lines are drawn without their intervals, so that the others can be read."""
+    others = _others(known)
+    return (
+        f"Intervals of lines that begin {', '.join(others)} are not drawn; they are in the data of this figure"
+        if others[1:]
+        else ""
     )
 
 
@@ -108,9 +163,9 @@ def _told(estimates: pd.DataFrame, way: str, settings: dict[str, Any]) -> list[s
     return [f for f in found if f]
 
 
-def _flow(ax: Axes, chains: pd.DataFrame, shown: pd.DataFrame) -> None:
-    """Draw one band a kind of chain through three columns of bars."""
-    total = float(shown["n"].sum())
+def _flow(ax: Axes, chains: pd.DataFrame, shown: pd.DataFrame, unseen: float) -> None:
+    """Draw one band a kind of chain through three columns of bars, and a grey one for the chains of suppressed kinds."""
+    total = float(shown["n"].sum()) + unseen
     order = [list(dict.fromkeys(chains[p])) for p in PEOPLE]
     places = [_bars(ax, chains, shown, p, names, total, i) for i, (p, names) in enumerate(zip(PEOPLE, order, strict=True))]
     rows = records(shown)
@@ -136,10 +191,25 @@ def _flow(ax: Axes, chains: pd.DataFrame, shown: pd.DataFrame) -> None:
             ax.text(
                 STEP + 0.16, tops[1][i] - height / 2, count(row["n"]) + _share(chains, height), fontsize=7.5, va="center", bbox=box
             )
-    ax.set(xlim=(-0.42, 2 * STEP + 0.42), ylim=(-(1 + GAP * (max(map(len, order)) - 1)) - 0.01, 0.01))
+    spaces = max(map(len, order)) - 1
+    if unseen:
+        spaces += 1
+        _suppressed(ax, unseen, total, top=unseen / total - 1 - GAP * spaces)
+    ax.set(xlim=(-0.42, 2 * STEP + 0.42), ylim=(-(1 + GAP * spaces) - 0.01, 0.01))
     for i, head in enumerate(HEADS):
         ax.text(i * STEP, 1.02, head, ha="center", va="bottom", fontweight="bold", transform=ax.get_xaxis_transform())
     ax.axis("off")
+
+
+def _suppressed(ax: Axes, unseen: float, total: float, *, top: float) -> None:
+    """Draw the chains of suppressed kinds: of them nobody is told who had which class."""
+    height = unseen / total
+    x = (-NODE / 2, 2 * STEP + NODE / 2)
+    look_of: dict[str, Any] = {"facecolor": PALE, "hatch": "..", "edgecolor": GREY, "linewidth": 0.7}
+    ax.add_patch(Rectangle((x[0], top - height), x[1] - x[0], height, zorder=2, **look_of))
+    box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+    text = f"suppressed, classes not told: {count(unseen)} ({percent(height)})"
+    ax.text(STEP, top - height / 2, text, ha="center", va="center", fontsize=8, bbox=box, zorder=4)
 
 
 def _share(chains: pd.DataFrame, height: float) -> str:
@@ -192,7 +262,7 @@ def _projection(ax: Axes, known: pd.DataFrame) -> None:
     starts = list(dict.fromkeys(known["start_class"]))
     best = next((s for s in starts if s in BEST), None)
     word = "organised" if best == "organised" else "secure"
-    others = [s for s in starts if s not in ("all", best)]
+    others = _others(known)
     middle = (len(starts) - 1) / 2
     for i, start in enumerate(starts):
         colour, marker = MARKS.get("all" if start == "all" else "best" if start == best else "", ("", ""))

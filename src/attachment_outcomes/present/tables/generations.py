@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from attachment_outcomes.inference.estimate import NOT_TESTABLE
 from attachment_outcomes.present.lookup import Row, rows_of
 from attachment_outcomes.present.tabulate import Table, estimate_table
 from attachment_outcomes.present.words import count
@@ -42,6 +43,7 @@ SECTIONS = list(dict.fromkeys(section for section, _ in ROWS.values()))
 def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     """Return each way's agreement, tests and projections; the primary way first, published results last."""
     rows = [r for r in rows_of(tables["estimates"], analysis="three_generations") if r["estimand"] in ROWS]
+    untested = rows_of(tables["estimates"], analysis="three_generations", estimand=NOT_TESTABLE)
     first = [str(r["definition"]) for r in rows if r["primary"]]
     order = list(ROWS)
     rows.sort(
@@ -68,6 +70,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
             "; ".join(sizes),
             "Error in the parents' classes makes grandparents seem to matter beyond parents; what is beyond error speaks for it",
             "Projections take transmission to be first-order and to stay so, and a child's class to stand for that as a parent",
+            *(f"{r['definition']}: {r['note']}" for r in untested if r["note"]),
         ],
         empty="No chains of three generations were looked at.",
     )
