@@ -204,7 +204,9 @@ def blank_beside(name: str, table: pd.DataFrame, tables: pd.DataFrame) -> pd.Dat
                 if column not in kept:
                     shown[column] = shown[column].mask(own)
                 else:
-                    coarse = shown[column].round(DECIMALS) if column in rounded else np.trunc(shown[column])
+                    coarse = (
+                        shown[column].round(DECIMALS) if column in rounded else np.trunc(shown[column]) + 0.0
+                    )  # no negative zero
                     shown[column] = shown[column].mask(own, coarse)
     elif name == "generation_projection":
         for of in (PAIRS, MANY_CHAINS):
