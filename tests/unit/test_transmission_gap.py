@@ -22,7 +22,7 @@ from attachment_outcomes.transmission.gap.correlations import (
     upper,
 )
 from attachment_outcomes.transmission.gap.estimation import gap_from_correlations, transmission_gap
-from attachment_outcomes.transmission.gap.intervals import CORRECTED, path_error
+from attachment_outcomes.transmission.gap.intervals import CORRECTED, Drawn, joint_significance, path_error
 from attachment_outcomes.transmission.gap.paths import ARROW, PARALLEL, PRODUCT, SERIAL, Model
 from attachment_outcomes.transmission.gap.sensitivity import (
     corrected_for_unreliability,
@@ -318,3 +318,51 @@ def test_mediators_without_names_of_their_own_are_refused():
         Model(("child",))
     with pytest.raises(StatisticsError, match="allowed: 1 to 6"):
         Model(())
+
+
+def test_a_balanced_design_has_a_gap():
+    x, m, y = np.tile([0, 1], 10), np.repeat([0, 1], 10), np.tile([0, 0, 1, 1], 5)
+    _, covariance, _ = robust_covariance(np.column_stack([x, m, y]))
+    assert (covariance == covariance.T).all()
+    found = transmission_gap(x, {"m": m}, y, rng=np.random.default_rng(1), replicates=49, draws=50, sensitivity=False)
+    total = [r for r in found.estimates if r.estimand == "total" and r.primary]
+    assert total[0].estimate == pytest.approx(0, abs=1e-12)
+
+
+def test_a_path_without_error_gives_no_p_value():
+    matrix = np.array([[1, 0.4, 0.3], [0.4, 1, 0.5], [0.3, 0.5, 1]])
+    drawn = Drawn(method="x", correlations=np.zeros((2, 3)), n=40, n_clusters=40)
+    rows = joint_significance(Model(("m",)), matrix, np.zeros((3, 3)), drawn)
+    assert rows
+    assert all(math.isnan(r.p_value) and "no p value" in r.note for r in rows)
+
+
+R = [[1, 0.34, 0.47], [0.34, 1, 0.32], [0.47, 0.32, 1]]
+
+
+@pytest.mark.parametrize(
+    ("correlations", "more", "reason"),
+    [
+        (0.3, {}, "symmetric table"),
+        ([[1, 0.3], [0.3]], {}, "not numbers"),
+        ([["a", "b", "c"]] * 3, {}, "not numbers"),
+        (R, {"n": 400.5}, "no whole number"),
+        (R, {"n": "many"}, "not numbers"),
+        (R, {"n": [30, 40]}, "have shape"),
+        (R, {"limits": (0.1, 0.2)}, "limits do not fit"),
+    ],
+)
+def test_what_are_no_correlations_is_refused_in_words(correlations, more, reason):
+    with pytest.raises(StatisticsError, match=reason):
+        gap_from_correlations(correlations, rng=np.random.default_rng(1), draws=50, **more)
+
+
+def test_a_whole_number_of_people_is_one_sample_whatever_its_type():
+    found = [gap_from_correlations(R, n=n, rng=np.random.default_rng(1), draws=500).estimates for n in (400, 400.0, np.int64(400))]
+    assert {row.n for rows in found for row in rows} == {400}
+    assert len({tuple(row.ci_low for row in rows if row.estimand == "gap") for rows in found}) == 1
+
+
+def test_a_reliability_of_three_people_is_refused():
+    with pytest.raises(StatisticsError, match="one is of 3 people"):
+        drawn_reliabilities({"sensitivity": {"value": 0.7, "n": 3}}, MODEL, np.random.default_rng(1), 10)

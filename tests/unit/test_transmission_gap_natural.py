@@ -78,3 +78,28 @@ def test_what_has_no_logistic_model_is_refused():
     apart = table.assign(child=(table["functioning"] > table["functioning"].median()).astype(float))
     with pytest.raises(StatisticsError, match="without error"):
         rows_of(apart)
+
+
+def test_what_is_no_table_of_pairs_is_refused():
+    table = REFERENCE.frame("data")
+    x, m, y = (table[c].to_numpy(dtype=float) for c in ("parent", MEDIATORS, "child"))
+    gone = np.where(np.arange(len(y)) == 3, np.nan, m[:, 0])
+
+    def found(*values, **more):
+        return natural_effects(*values, rng=np.random.default_rng(1), **more)
+
+    for values, reason in (
+        ((x, np.ones(len(x)), y), "does not vary"),
+        ((np.ones(len(x)), m, y), "does not vary"),
+        ((x, gone, y), "a value is missing"),
+        ((x, m[:-1], y), "lists of one length"),
+        ((x, m[None], y), "mediators have shape"),
+        ((x, np.full(len(x), "much"), y), "not numbers"),
+        ((x[:9], m[:9], y[:9]), "fewer than 10"),
+    ):
+        with pytest.raises(StatisticsError, match=reason):
+            found(*values)
+    with pytest.raises(StatisticsError, match="one family"):
+        found(x, m, y, families=np.zeros(len(x)))
+    flat, column = found(x, m[:, 0], y), found(x, m[:, :1], y)
+    assert [r.estimate for r in flat] == [r.estimate for r in column]

@@ -214,9 +214,21 @@ def test_scores_may_stand_for_classes_and_one_about_the_child_goes_first(example
 def test_what_cannot_be_estimated_is_told(example):
     with pytest.raises(StatisticsError, match="names no mediators"):
         analyse(study({"labels": ["mother-child"]}))
-    nobody = analyse(study({"labels": ["aunt"], "mediators": [SENSITIVITY]}, example)).estimates
+    nobody = analyse(study({"labels": ["grandmother-parent"], "mediators": [SENSITIVITY]}, example)).estimates
     assert [r.estimand for r in nobody] == [NOT_TESTABLE]
     assert "fewer than 10 pairs" in nobody[0].note
+    with pytest.raises(ConfigError, match="label 'aunt', which no relation has"):
+        analyse(study({"labels": ["aunt"], "mediators": [SENSITIVITY]}, example))
+    first, *rest = OF_1995["pairs"]
+    with pytest.raises(ConfigError, match="one limit only"):
+        analyse(study({"correlations": [{**OF_1995, "pairs": [{**first, "ci_low": 0.4}, *rest]}]}))
+
+
+def test_organised_children_are_not_called_secure(example):
+    gap = {"labels": ["mother-child", "father-child"], "mediators": [SENSITIVITY]}
+    for way, word in ((WAY, "secure"), ("2-way, disorganised", "organised")):
+        natural = [r for r in analyse(study({**gap, "way": way}, example)).estimates if r.definition == "natural effects"]
+        assert {r.note for r in natural} == {f"difference in chances that the child is {word}"}
     with pytest.raises(ConfigError, match="named twice"):
         analyse(study({"mediators": [SENSITIVITY, SENSITIVITY]}, example))
     twice = block({"mediators": [SENSITIVITY, {**SENSITIVITY, "wave": 1}]})["gap"]

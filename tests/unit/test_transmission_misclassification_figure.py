@@ -36,13 +36,17 @@ def test_every_way_has_its_row_the_primary_one_first(estimates: pd.DataFrame) ->
         )
     ]  # fmt: skip
     assert len(marks) == 4 * 5
+    # Three intervals a way, that of the ceiling too.
+    assert sum(len(lines.get_segments()) for lines in agreement.collections) == 3 * 5
     assert {line.get_marker() for line in kappa.lines if len(line.get_xdata()) == 1} == {"o", "s", "|", ">"}
     assert kappa.get_xlim()[1] == corrected_agreement.MOST
 
 
 def test_the_caption_names_every_number_and_what_is_doubtful(estimates: pd.DataFrame) -> None:
     caption = corrected_agreement.draw({"estimates": estimates}, SETTINGS).caption
-    assert "4-way: agreement 62.3 % [56.5, 68.1] as seen, 76.1 % [65.9, 90.8] without error, at most 76.6 % to be seen" in caption
+    assert "4-way: agreement 62.3 % [56.5, 68.1] as seen, 76.1 % [65.9, 90.8] without error, about 76.6 % [" in caption
+    assert "to be seen if transmission were perfect" in caption
+    assert "at most" not in caption
     assert "kappa .43 [.35, .51] as seen" in caption
     assert "above the ceiling" not in caption
     assert "taken to be independent" in caption

@@ -1,4 +1,4 @@
-"""How often parent and child correspond: as seen, without error, and at most through the error of the classifications."""
+"""How often parent and child correspond: as seen, without error, and as perfect transmission would be seen through error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attachment_outcomes.measures.codes import WAYS
 from attachment_outcomes.present.drawing import Drawing, need
 from attachment_outcomes.present.lookup import Row, records
 from attachment_outcomes.present.style import BLUE, GREY, INK, VERMILION, look, new_figure, place_legend
-from attachment_outcomes.present.words import SUPPRESSED, estimate_text, level_text, sentence, with_interval
+from attachment_outcomes.present.words import SUPPRESSED, level_text, sentence, with_interval
 
 NEEDS = ("estimates",)
 ANALYSIS = "transmission_corrected"
@@ -23,10 +23,11 @@ PANELS = {"agreement": "Share of pairs that correspond", "kappa": "Kappa"}
 MARKS: dict[tuple[str, str], tuple[float, str, str, str, str]] = {
     ("observed", ""): (0.17, INK, "o", "white", "as seen"),
     ("corrected", ""): (-0.17, BLUE, "s", BLUE, "without error"),
-    ("ceiling", ""): (0.17, VERMILION, "|", VERMILION, "ceiling: most that could be seen"),
+    ("ceiling", ""): (0.0, VERMILION, "|", VERMILION, "ceiling: perfect transmission, as seen"),
     ("observed", "chance_agreement"): (0.17, GREY, "x", GREY, "by chance"),
 }
-WITH_INTERVAL = ("observed", "corrected")
+WITH_INTERVAL = ("observed", "corrected", "ceiling")
+SHOWN = ("observed", "corrected")  # their numbers are named as suppressed where they are
 ROW = 0.62  # inches a way
 MOST = 1.3  # axes end here; what lies beyond has an arrow
 
@@ -93,10 +94,10 @@ def _panel(ax: Axes, panel: str, ways: list[str], found: dict[tuple[str, str, st
             if row is None:
                 continue
             if np.isnan(row["estimate"]):
-                if group in WITH_INTERVAL and not estimand:
+                if group in SHOWN and not estimand:
                     ax.text(low + 0.02, place - up, SUPPRESSED, va="center", fontsize=8, color=colour)
                 continue
-            size = 14 if marker == "|" else 6.5
+            size = 10 if marker == "|" else 6.5
             if group in WITH_INTERVAL and not estimand:
                 ax.hlines(place - up, row["ci_low"], min(row["ci_high"], high), color=colour, linewidth=1.7)
                 if row["ci_high"] > high:
@@ -123,7 +124,7 @@ def _panel(ax: Axes, panel: str, ways: list[str], found: dict[tuple[str, str, st
 def _handles() -> list[Line2D]:
     return [
         Line2D(
-            [], [], color=colour, marker=marker, markerfacecolor=face, markersize=13 if marker == "|" else 6.5, markeredgewidth=1.8,
+            [], [], color=colour, marker=marker, markerfacecolor=face, markersize=10 if marker == "|" else 6.5, markeredgewidth=1.8,
             linestyle="-" if group in WITH_INTERVAL and not estimand else "none", label=name,
         )
         for (group, estimand), (_, colour, marker, face, name) in MARKS.items()
@@ -141,6 +142,6 @@ def _told(way: str, found: dict[tuple[str, str, str], Row]) -> str:
         seen, corrected, ceiling = (found.get((way, group, panel)) for group in ("observed", "corrected", "ceiling"))
         words = [f"{with_interval(row)} {name}" for row, name in ((seen, "as seen"), (corrected, "without error")) if row]
         if ceiling and not np.isnan(ceiling["estimate"]):
-            words.append(f"at most {estimate_text(ceiling['estimate'], str(ceiling['unit']))} to be seen")
+            words.append(f"about {with_interval(ceiling)} to be seen if transmission were perfect")
         parts.append(f"{panel} {', '.join(words)}")
     return f"{way}: {'; '.join(parts)}"
