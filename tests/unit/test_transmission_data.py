@@ -10,7 +10,9 @@ from attachment_outcomes.errors import ConfigError, StatisticsError
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.study.contracts import empty, typed
 from attachment_outcomes.transmission.continuous import analyse
+from attachment_outcomes.transmission.correspondence import analyse as concordance
 from attachment_outcomes.transmission.data import READS, TransmissionData
+from attachment_outcomes.transmission.misclassification.study import analyse as corrected
 
 
 def study(pairs=100, *, settings=None, **tables):
@@ -69,3 +71,24 @@ def test_two_correlations_of_the_same_scores_count_their_own_losses():
     lost = data.flow.frame().query("reason == 'parent without the score'")
     assert (lost["n_in"] - lost["n_out"]).tolist() == [0, 7]
     assert lost["step"].is_unique
+
+
+@pytest.mark.parametrize(("verified", "told"), [(False, "the cutoff of AQS is not checked in its source"), (True, "")])
+def test_a_cutoff_that_was_not_checked_is_told(verified, told):
+    codes = pd.DataFrame({"person_id": [f"m{i}" for i in range(40)], "system": "AAI", "primary": ["F", "Ds"] * 20}).assign(wave=0)
+    sorts = pd.DataFrame({"person_id": [f"c{i}" for i in range(40)], "instrument": "aqs", "scale": "security"})
+    sorts = sorts.assign(score=np.resize([0.5, 0.1, 0.4], 40), wave=0, rater="observer")
+    cutoff = {"system": "AQS", "score": "aqs.security", "secure_from": 0.3, "source": "somebody", "verified": verified}
+    reliable = [{"way": "2-way, forced", "of": "coders", "kappa": 0.8, "source": "made up", "verified": True}]
+    settings = {
+        "parent_system": "AAI", "child_system": "AQS", "ways": ["2-way, forced"], "security_cutoffs": [cutoff],
+        "misclassification": {"parent": reliable, "child": reliable},
+    }  # fmt: skip
+    tables = {"classifications": typed(codes, "classifications"), "scores": typed(sorts, "scores"), "styles": pd.DataFrame()}
+    data = study(40, settings=settings, **tables)
+    rows = [*concordance(data).estimates, *corrected(data).estimates]
+    assert len({row.analysis for row in rows}) == 2
+    for analysis in ("concordance", "transmission_corrected"):
+        agreement = next(r for r in rows if r.analysis == analysis and r.estimand == "agreement")
+        assert ("not checked in its source" in agreement.note) == bool(told)
+        assert told in agreement.note

@@ -55,6 +55,7 @@ def analyse(data: TransmissionData) -> Part:
         count=data.count,
         ci_level=data.ci_level,
         rng=data.rng("exact test"),
+        doubt=data.unchecked_cutoffs,
     )
 
 
@@ -234,6 +235,7 @@ def _compared(
     count: Count,
     ci_level: float,
     rng: np.random.Generator | None,
+    doubt: str = "",
 ) -> Part:
     system = f"{parent_system}-{child_system}"
     parent = about_the_other(table["parent"], table["child"], first_classes(classifications, parent_system))
@@ -269,7 +271,7 @@ def _compared(
         note = COUNTED if len(kept) < len(table) else ""
         found, models = table_estimates(
             tables, outcome=system, way=way, primary=way == ways[0], ci_level=ci_level,
-            note="; ".join(filter(None, [_doubt(parent_system, child_system, way), note])), rng=rng,
+            note="; ".join(filter(None, [_doubt(parent_system, child_system, way), doubt, note])), rng=rng,
         )  # fmt: skip
         estimates += found
         cells.append(_cell_rows(tables, system, way, names, column_names, ci_level))

@@ -97,6 +97,14 @@ class TransmissionData:
             style=self.settings.get("style"),
         )
 
+    @cached_property
+    def unchecked_cutoffs(self) -> str:
+        """What is said of systems whose classes are made at a point of a score that is not checked in its source."""
+        used = (self.settings.get("parent_system"), self.settings.get("child_system"))
+        given = self.settings.get("security_cutoffs") or ()
+        doubtful = [str(c["system"]) for c in given if c["system"] in used and not c.get("verified", True)]
+        return f"the cutoff of {' and '.join(doubtful)} is not checked in its source" if doubtful else ""
+
     def labelled(self, labels: Sequence[str], *, step: str = "pairs compared") -> pd.DataFrame:
         """Return the pairs with these labels, all where there are none; the others are counted.
 

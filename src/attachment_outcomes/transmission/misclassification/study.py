@@ -95,7 +95,8 @@ def analyse(data: TransmissionData) -> Part:
     if given is None:
         return Part([not_testable(ANALYSIS, NOTHING_GIVEN)], tables)
     cells = []
-    draws, note = _drawn(data, read)
+    draws, few = _drawn(data, read)
+    note = "; ".join(filter(None, [few, data.unchecked_cutoffs]))
     for r, drawn in zip(read, draws, strict=True):
         missing = [side for side in systems if r.way not in reliable[side]]
         if missing:
