@@ -57,15 +57,21 @@ pooled <- lapply(setNames(names(effects), names(effects)), function(name) {
   }
   moderated <- rma(y, v, mods = ~ relevel(factor(risk), "low"), test = "knha", control = tight)
   slope <- rma(y, v, mods = ~ I(year - mean(year)), test = "knha", control = tight)
+  cr2 <- function(mods) coef_test(rma(y, v, mods = mods, control = tight), vcov = "CR2", cluster = cluster)
+  by_risk <- cr2(~ relevel(factor(risk), "low")); by_year <- cr2(~ I(year - mean(year)))
+  by_level <- conf_int(rma(y, v, mods = ~ 0 + factor(risk, c("low", "high", "medium")), control = tight), vcov = "CR2", cluster = cluster)
   without <- leave1out(rma(y, v, test = "knha", control = tight))
   list(
     y = y, v = v, z = one("z"), hartung_knapp = one("knha"), CR2 = robust("CR2"), CR1 = robust("CR1"),
     risk = list(estimate = as.numeric(moderated$beta), ci_low = moderated$ci.lb, ci_high = moderated$ci.ub, qm_p = moderated$QMp,
                 r2 = moderated$R2 / 100),
     year = list(estimate = as.numeric(slope$beta), ci_low = slope$ci.lb, ci_high = slope$ci.ub, qm_p = slope$QMp),
+    risk_cr2 = list(se = by_risk$SE, p = by_risk$p_Satt), year_cr2 = list(se = by_year$SE, p = by_year$p_Satt),
+    levels_cr2 = list(low = by_level$CI_L, high = by_level$CI_U),
     without = list(estimate = without$estimate, ci_low = without$ci.lb, ci_high = without$ci.ub),
-    # Only the error of Fisher's z does not depend on the effect; elsewhere the predictor is 1 / sqrt(n).
-    egger_p = regtest(rma(y, v, ni = n, control = tight), predictor = if (name == "phi") "sei" else "sqrtninv")$pval
+    # Only the error of Fisher's z does not depend on the effect; elsewhere the predictor is 1 / sqrt(n), of a share
+    # with n of those in its row.
+    egger_p = regtest(rma(y, v, ni = if (is.null(shares[[name]])) n else shares[[name]]$n, control = tight), predictor = if (name == "phi") "sei" else "sqrtninv")$pval
   )
 })
 binomial <- lapply(shares, function(s) {

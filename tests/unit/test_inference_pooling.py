@@ -6,12 +6,16 @@ import json
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from statsmodels.stats.meta_analysis import combine_effects
 from tests.references import load_reference
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.pooling.effects import fisher_z, logit_proportion
+from attachment_outcomes.inference.pooling.influence import leave_one_out
+from attachment_outcomes.inference.pooling.moderators import meta_regression
+from attachment_outcomes.inference.pooling.nested import pool_nested
 from attachment_outcomes.inference.pooling.random_effects import pool
 from attachment_outcomes.inference.pooling.tau2 import METHODS
 
@@ -188,3 +192,32 @@ def test_impossible_effects_are_refused():
         fisher_z([1.2], [20])
     with pytest.raises(StatisticsError, match="above n"):
         logit_proportion([6], [5])
+
+
+def test_equal_effects_have_no_p_value_where_only_rounding_is_left():
+    y, v, clusters = [0.3] * 4, [0.1, 0.2, 0.1, 0.3], [1, 1, 2, 2]
+    for interval in ("CR2", "CR1"):
+        found = pool_nested(y, v, clusters, interval=interval)
+        assert (found.std_error, found.ci_low, found.ci_high) == (0, pytest.approx(0.3), pytest.approx(0.3))
+        assert math.isnan(found.p_value)
+        assert "no length because all effects are equal" in found.note
+    left = leave_one_out(y, v, interval="hartung-knapp")
+    assert left["std_error"].eq(0).all()
+    assert left["p_value"].isna().all()
+    assert leave_one_out(y, v)["p_value"].notna().all()
+    exact = meta_regression([0.1, 0.2, 0.3, 0.4, 0.5], [0.1] * 5, pd.DataFrame({"year": [1990.0, 1991, 1992, 1993, 1994]}))
+    assert exact.coefficients["p_value"].isna().all()
+    assert math.isnan(exact.qm_p)
+    assert "fit all effects exactly" in exact.note
+    for interval in ("hartung-knapp", "z"):
+        assert ("no length" in pool([0.3] * 3, [0.1, 0.2, 0.7], interval=interval).note) == (interval != "z")
+
+
+def test_an_interval_shorter_than_the_normal_one_says_so_and_one_sample_has_the_normal_one():
+    y, v = [0.30, 0.31, 0.30, 0.31, 0.30], [0.1] * 5
+    short = pool(y, v, interval="hartung-knapp")
+    assert short.ci_high - short.ci_low < pool(y, v).ci_high - pool(y, v).ci_low
+    assert "shorter than the normal interval" in short.note
+    assert pool(y, v).note == pool(y, v, interval="hartung-knapp-modified").note == ""
+    assert pool([0.1, 0.5, 0.9], [0.01] * 3, interval="hartung-knapp").note == ""
+    assert pool([0.3], [0.1], interval="hartung-knapp").method == "one sample, normal"

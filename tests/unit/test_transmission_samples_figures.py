@@ -136,6 +136,10 @@ def test_the_table_of_the_literature_tells_standing_and_hides_small_counts(table
     assert secure["remark"].startswith("r = .47, derived")
     assert secure["this study [95 % CI]"].startswith("d = ")
     assert "not in its source" in rows.loc["Infants secure (van IJzendoorn and Kroonenberg, 1988)", "remark"]
+    noted = tables["transmission_literature"].assign(note="Rounded.", verified=False, standing="stored", metric="r")
+    assert set(transmission_literature.build({"transmission_literature": noted}, SETTINGS).frame["remark"]) == {
+        "Rounded; read in another document, not in its source"
+    }
     few = tables["transmission_literature"].assign(own=np.nan, own_low=np.nan, own_high=np.nan, own_n=np.nan)
     hidden = transmission_literature.build({"transmission_literature": few}, SETTINGS).frame.set_index("published")
     assert hidden.loc["Secure with secure (van IJzendoorn, 1995)", "this study [95 % CI]"] == "suppressed"

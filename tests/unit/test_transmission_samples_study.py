@@ -236,3 +236,32 @@ def test_bad_settings_and_tables_are_refused():
     twice = pd.concat([samples(), samples().head(1)])
     with pytest.raises(DataError, match="a cell listed twice"):
         study.analyse(data(settings(), samples=twice))
+
+
+def test_a_recalled_kappa_without_a_table_is_marked():
+    more = [{"sample_id": i, "measure": "kappa", "value": 0.4, "n": 50.0, "ci_low": 0.2, "ci_high": 0.6} for i in ("read", "told")]
+    table = samples(more=more)
+    table.loc[table["sample_id"] == "told", "standing"] = "recalled"
+    _, tables = run(data(settings(systems={"two": ["insecure", "secure"], "other": ["D", "O"]}, pool="other"), samples=table))
+    labels = tables["sample_effects"].set_index("sample_id")["label"]
+    assert [labels["read"], labels["told"]] == ["read", "told, recalled"]
+
+
+def test_a_child_seen_with_both_parents_counts_as_two_procedures():
+    relations = {"person_a": ["m", "f", "n", "o"], "person_b": ["c", "c", "d", "d"], "family_id": ["1", "1", "2", "2"]}
+    codes = {"person_id": ["c", "c", "d"], "about_person_id": ["m", "f", None], "primary": ["B", "A", "B"], "wave": 0}
+    own = {
+        "relations": typed(pd.DataFrame(relations).assign(kind="parent_child"), "relations"),
+        "classifications": typed(pd.DataFrame(codes).assign(system="SSP"), "classifications"),
+    }
+    published = load_published("transmission")["results"]
+    _, tables = run(data({**settings(), "samples": None}, own=own, published=published))
+    row = tables["transmission_literature"].set_index("key").loc["madigan2023_secure"]
+    assert [row["own"], row["own_n"]] == [pytest.approx(2 / 3), 3]  # with the mother, with the father, and once about nobody
+
+
+def test_only_the_first_measure_is_primary():
+    estimates, _ = run(data(settings(moderators=["year"]), samples=samples(), sample_traits=traits(year=[1, 2, 3, 4, 5, 6])))
+    for analysis in ("sample_checks", "sample_moderators"):
+        rows = estimates[(estimates["analysis"] == analysis) & estimates["primary"] & estimates["estimate"].notna()]
+        assert set(rows["estimand"].str.split("_").str[0]) == {"kappa"}

@@ -16,6 +16,9 @@ Numbers = npt.NDArray[np.float64]
 Clusters = Sequence[object] | npt.NDArray[Any] | pd.Series  # one label a sample
 
 CONTINUITY = 0.5  # added to successes and failures where one of them is 0, and only there
+ROUNDING = 1e-10  # share of the model's own standard error below which another one is rounding: all effects are fitted exactly
+ALL_EQUAL = "the interval has no length because all effects are equal"
+FITTED = "intervals have no length because the moderators fit all effects exactly"
 
 
 def fisher_z(r: npt.ArrayLike, n: npt.ArrayLike) -> tuple[Numbers, Numbers]:
@@ -55,6 +58,12 @@ def logit_proportion(successes: npt.ArrayLike, n: npt.ArrayLike) -> tuple[Number
     empty = ~(size > 0)
     safe_yes, safe_no = np.where(empty, 1.0, yes), np.where(empty, 1.0, no)
     return np.where(empty, math.nan, np.log(safe_yes / safe_no)), np.where(empty, math.nan, 1 / safe_yes + 1 / safe_no)
+
+
+def without_rounding(covariance: Numbers, model: Numbers) -> Numbers:
+    """Return a covariance (p, p) with 0 for coefficients whose error is rounding beside that of the model's own covariance."""
+    gone = np.diag(covariance) <= ROUNDING**2 * np.diag(model)
+    return np.where(gone[:, None] | gone[None, :], 0.0, covariance)
 
 
 def checked(effects: npt.ArrayLike, variances: npt.ArrayLike, *, fewest: int = 1) -> tuple[Numbers, Numbers]:

@@ -23,7 +23,7 @@ from scipy import stats
 from attachment_outcomes.errors import StatisticsError, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.pooling.effects import checked
+from attachment_outcomes.inference.pooling.effects import ROUNDING, checked
 from attachment_outcomes.inference.pooling.tau2 import Method, tau2_estimate
 
 Numbers = npt.NDArray[np.float64]
@@ -54,7 +54,7 @@ def leave_one_out(
     -------
     DataFrame
         A row a sample left out, in the order given: ``estimate``, ``std_error``, ``ci_low``, ``ci_high``, ``p_value``, ``tau2``,
-        ``i2``, ``q``, ``q_p``.
+        ``i2``, ``q``, ``q_p``. Where all others are equal the interval of Hartung and Knapp has no length, and no p value.
 
     Raises
     ------
@@ -185,11 +185,13 @@ def _pooled(
     with np.errstate(divide="ignore", invalid="ignore"):
         typical = df / (first - second / first)
         if interval == "hartung-knapp":
-            error = error * np.sqrt((w * (y - mean[:, None]) ** 2).sum(axis=1) / df)
+            factor = np.sqrt((w * (y - mean[:, None]) ** 2).sum(axis=1) / df)
+            error = error * np.where(factor <= ROUNDING, 0.0, factor)
             quantile = stats.t.ppf(0.5 + ci_level / 2, df)
         i2 = np.maximum(0.0, (q - df) / q) if method == "EE" else tau2 / (tau2 + typical)
         ratio = np.abs(mean) / error
-    p_value = 2 * (stats.t.sf(ratio, df) if interval == "hartung-knapp" else stats.norm.sf(ratio))
+    tail = stats.t.sf(ratio, df) if interval == "hartung-knapp" else stats.norm.sf(ratio)
+    p_value = np.where(error > 0, 2 * tail, math.nan)
     return pd.DataFrame(
         {
             "estimate": mean, "std_error": error, "ci_low": mean - quantile * error, "ci_high": mean + quantile * error,

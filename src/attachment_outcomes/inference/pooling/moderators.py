@@ -25,7 +25,7 @@ from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.design import tied_columns
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.pooling.effects import Clusters, checked
+from attachment_outcomes.inference.pooling.effects import FITTED, Clusters, checked, without_rounding
 from attachment_outcomes.inference.pooling.robust import robust_covariance
 from attachment_outcomes.inference.pooling.tau2 import Method, residuals, tau2_error, tau2_estimate, tau2_interval
 from attachment_outcomes.inference.proportions import cluster_codes
@@ -128,7 +128,8 @@ def meta_regression(
     beta = inverse @ (wx.T @ y)
     e = y - basis @ beta
     df = np.full(p, float(k - p))
-    covariance, groups, notes = back @ inverse @ back.T, math.nan, []
+    covariance = of_model = back @ inverse @ back.T
+    groups, notes = math.nan, []
     if clusters is not None:
         code = cluster_codes(clusters, n=k, missing="refuse")
         groups = int(code.max()) + 1
@@ -141,6 +142,7 @@ def meta_regression(
         covariance = covariance * float(w @ e**2) / (k - p)
     else:
         df = np.full(p, math.inf)
+    covariance = without_rounding(covariance, of_model)
     table = coefficient_table(names, back @ beta, covariance, df, ci_level)
 
     w0 = 1 / v
@@ -158,7 +160,7 @@ def meta_regression(
     if clusters is not None and float(df.min()) < LOW_DF:
         notes.append(f"degrees of freedom below {LOW_DF:.0f}: intervals and tests are rough")
     if not float(np.diag(covariance).max()) > 0:
-        notes.append("intervals have no length because the moderators fit all effects exactly")
+        notes.append(FITTED)
     qm, qm_df2, qm_p = _joint(table, covariance, interval, k - p, clusters is not None)
     if clusters is not None and p > 2:
         notes.append("no joint test of several moderators with clusters")

@@ -24,7 +24,7 @@ from scipy import stats
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.pooling.effects import Clusters, checked
+from attachment_outcomes.inference.pooling.effects import ALL_EQUAL, FITTED, Clusters, checked, without_rounding
 from attachment_outcomes.inference.pooling.moderators import INTERCEPT, checked_design, coefficient_table
 from attachment_outcomes.inference.pooling.nested_likelihood import Clustered, maximise
 from attachment_outcomes.inference.pooling.robust import robust_covariance
@@ -135,11 +135,11 @@ def pool_nested(
     back = np.linalg.inv(triangle)
     best, converged = maximise(Clustered(y, v, basis, code, groups))
     df = np.full(p, math.inf if interval == "z" else float(groups - p))
-    covariance = back @ best.inverse @ back.T
+    covariance = of_model = back @ best.inverse @ back.T
     if interval in ("CR1", "CR2"):
         own, shared = v + best.variances[1], best.variances[0]
         found = robust_covariance(x, best.residuals[:, 0], own, shared, code, bias_reduced=interval == "CR2")
-        covariance, df = found.covariance, found.df
+        covariance, df = without_rounding(found.covariance, of_model), found.df
     table = coefficient_table(names, back @ best.beta, covariance, df, ci_level)
     first = table.iloc[0]
     between, within = best.variances
@@ -154,6 +154,7 @@ def pool_nested(
         "no variance between clusters" if between == 0 else "",
         "no variance within clusters" if within == 0 else "",
         f"degrees of freedom below {LOW_DF:.0f}: the interval is rough" if interval == "CR2" and df[0] < LOW_DF else "",
+        "" if float(np.diag(covariance).max()) > 0 else ALL_EQUAL if p == 1 else FITTED,
     ]
     return NestedPool(
         k=k, n_clusters=groups, estimate=float(first["estimate"]), std_error=float(first["std_error"]), df=float(df[0]),

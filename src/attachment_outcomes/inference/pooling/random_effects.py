@@ -24,7 +24,7 @@ from scipy import stats
 from attachment_outcomes.errors import StatisticsError, did_you_mean, problem
 from attachment_outcomes.inference.agreement import critical
 from attachment_outcomes.inference.estimate import CI_LEVEL
-from attachment_outcomes.inference.pooling.effects import Clusters, checked
+from attachment_outcomes.inference.pooling.effects import ALL_EQUAL, ROUNDING, Clusters, checked
 from attachment_outcomes.inference.pooling.tau2 import METHODS, Method, tau2_error, tau2_estimate, tau2_interval
 from attachment_outcomes.inference.proportions import cluster_codes
 
@@ -32,6 +32,8 @@ Numbers = npt.NDArray[np.float64]
 
 INTERVALS = ("z", "hartung-knapp", "hartung-knapp-modified")
 PREDICTIONS = ("as-interval", "higgins")
+ONE_SAMPLE = "one sample, normal"
+SHORT = "shorter than the normal interval, because effects lie closer together than their errors say"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def pool(
     interval : {"z", "hartung-knapp", "hartung-knapp-modified"}
         Normal interval, or t on k − 1 degrees of freedom with :math:`SE^2 q, q = \sum w_i(y_i - \hat\mu)^2/(k - 1)`.
         Where effects happen to lie closer together than their errors say, q is below 1 and that interval can be shorter
-        than the normal one; modified, q is never put below 1.
+        than the normal one, which ``note`` then says; modified, q is never put below 1.
     prediction : {"as-interval", "higgins"}
         Quantile of the prediction interval: that of the interval of the mean, or t on k − 2 degrees of freedom (Higgins et al.).
     clusters : (k,) sequence, optional
@@ -96,9 +98,11 @@ def pool(
     Returns
     -------
     Pooled
-        The prediction interval is :math:`\hat\mu \pm c\,\sqrt{SE^2 + \hat\tau^2}`. With one sample tau2 and the prediction
-        interval are NaN; with two, Higgins' is NaN, with a note. ``tau2_low`` and ``tau2_high`` are the Q-profile interval,
-        which does not depend on the estimator; a tau2 may lie outside it. I2 and H2 are of tau2 and the typical sampling variance;
+        The prediction interval is :math:`\hat\mu \pm c\,\sqrt{SE^2 + \hat\tau^2}`. With one sample the interval is normal, as
+        ``method`` says, and tau2 and the prediction interval are NaN; with two, Higgins' is NaN, with a note. ``tau2_low`` and
+        ``tau2_high`` are the Q-profile interval, which does not depend on the estimator; a tau2 may lie outside it. Where all
+        effects are equal, but for rounding, an interval not of the model has no length, and there is no p value. I2 and H2 are of
+        tau2 and the typical sampling variance;
         with equal effects, of Q.
 
     Raises
@@ -129,7 +133,7 @@ def pool(
         return Pooled(
             1, float(y[0]), error, float(y[0]) - z * error, float(y[0]) + z * error,
             2 * float(stats.norm.sf(abs(float(y[0])) / error)), nan, nan, nan, nan, 0.0, 0, nan, nan, nan,
-            1.0, method, "one sample: how samples differ cannot be told",
+            1.0, ONE_SAMPLE, "one sample: how samples differ cannot be told",
         )  # fmt: skip
     tau2 = tau2_estimate(y, v, method=method)
     tau2_low, tau2_high = (math.nan, math.nan) if method == "EE" else tau2_interval(y, v, ci_level=ci_level)
@@ -145,7 +149,7 @@ def pool(
 
     w = 1 / (v + tau2)
     mean = float((w @ y) / w.sum())
-    error = 1 / math.sqrt(float(w.sum()))
+    error = of_model = 1 / math.sqrt(float(w.sum()))
     groups = k
     quantile, tail = z, stats.norm()
     if interval != "z":
@@ -161,8 +165,10 @@ def pool(
         error = math.sqrt(float((sums**2).sum()) * groups / (groups - 1)) / float(w.sum())
         tail = stats.t(groups - 1)
     quantile = float(tail.ppf(0.5 + ci_level / 2))
-    if error == 0:
-        note = "; ".join(filter(None, [note, "the interval has no length because all effects are equal"]))
+    if error <= ROUNDING * of_model:
+        error, note = 0.0, ALL_EQUAL
+    elif interval == "hartung-knapp" and quantile * error < z * of_model:
+        note = SHORT
     p_value = 2 * float(tail.sf(abs(mean) / error)) if error > 0 else math.nan
     spread = math.sqrt(error**2 + tau2)
     wide = quantile

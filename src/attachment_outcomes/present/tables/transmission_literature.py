@@ -35,9 +35,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
             "n": "" if pd.isna(row["n"]) else count(row["n"]),
             f"this study [{interval}]": _own(row),
             f"pooled here [{interval}]": _value(row, "pooled", "pooled_low", "pooled_high"),
-            "remark": "; ".join(
-                filter(None, [_as_r(row), str(row["note"]) if isinstance(row["note"], str) else "", _standing(row)])
-            ),
+            "remark": "; ".join(filter(None, [_as_r(row), _note(row), _standing(row)])),
         }
         for row in rows
     ]

@@ -17,6 +17,7 @@ import pandas as pd
 
 from attachment_outcomes.errors import StatisticsError
 from attachment_outcomes.inference.estimate import CI_LEVEL, NOT_TESTABLE, Estimate
+from attachment_outcomes.inference.pooling.effects import ALL_EQUAL
 from attachment_outcomes.inference.pooling.influence import cumulative, influence_measures, leave_one_out
 from attachment_outcomes.inference.pooling.random_effects import pool
 from attachment_outcomes.inference.pooling.small_studies import egger, rank_correlation, trim_and_fill
@@ -28,6 +29,10 @@ FEWEST_LEFT_OUT = 3
 MOST_LEFT_OUT = 500  # beyond, no single sample can matter, and pooling once a sample takes long
 FEWEST_SMALL = 10  # samples (Sterne et al., 2011, BMJ, 343, d4002)
 WITHOUT, UP_TO = "without", "up to"
+SHARED = "samples share people or authors, which this row does not allow for"
+DEPENDENT = (
+    "the error depends on the value itself, so that this goes wrong without any asymmetry: see the regression on 1 / sqrt(n)"
+)
 INFLUENCE = {
     "system": "str", "measure": "str", "primary": "bool", "kind": "str", "place": "int64", "sample_id": "str", "label": "str",
     "own": "bool", "k": "int64", "order": "float64", "estimate": "float64", "ci_low": "float64", "ci_high": "float64",
@@ -59,7 +64,7 @@ def influence(
     order : Series, optional
         Number of each sample (index: sample_id) by which samples are added; those without one are not added.
     primary : bool
-        Whether figures show this measure, which is then laid out sample by sample.
+        Whether figures show this measure, whose row is primary and which is then laid out sample by sample.
     interval, ci_level
         Of pooling.
 
@@ -86,7 +91,11 @@ def influence(
         estimate=float(back(found["estimate"])), ci_low=float(back(found["ci_low"])), ci_high=float(back(found["ci_high"])),
         std_error=float(found["std_error"]), ci_level=ci_level, n=float(rows["n"].sum() - rows["n"].iloc[most]),
         n_clusters=float(len(rows) - 1), unit=measure.unit, direction=measure.direction, method=f"random effects (REML), {kind}",
-        note=f"without {rows['name'].iloc[most]}; over all samples left out one at a time {min(span):.3f} to {max(span):.3f}",
+        note=_joined(
+            f"without {rows['name'].iloc[most]}; over all samples left out one at a time {min(span):.3f} to {max(span):.3f}",
+            "" if found["std_error"] > 0 else ALL_EQUAL, SHARED if effects.shared else "",
+        ),
+        primary=primary,
     )  # fmt: skip
     if not primary:
         return [row], pd.DataFrame()
@@ -125,28 +134,49 @@ def _added(effects: Effects, order: pd.Series, kind: Literal["z", "hartung-knapp
     )  # fmt: skip
 
 
-def small_samples(effects: Effects, system: str, *, interval: Interval, ci_level: float = CI_LEVEL) -> list[Estimate]:
+def small_samples(
+    effects: Effects, system: str, *, primary: bool = True, interval: Interval, ci_level: float = CI_LEVEL
+) -> list[Estimate]:
     """Tell whether small samples show other effects than large ones: three rows, or why not.
+
+    Parameters
+    ----------
+    effects : Effects
+        Of one measure.
+    system : str
+        The system pooled, for the rows.
+    primary : bool
+        Whether figures show this measure, so that its rows are primary.
+    interval, ci_level
+        Of pooling.
 
     Returns
     -------
     list of Estimate
         analysis ``sample_checks``. ``<measure>_egger``: slope of the effect on its standard error, or, where the error depends on
-        the effect itself (shares, odds ratios, kappa), on 1 / sqrt(n) (Peters et al.). ``<measure>_rank_correlation``: Kendall's
-        tau of Begg and Mazumdar. ``<measure>_trim_and_fill``: what is pooled with mirror images of samples that symmetry would
-        ask for. With fewer than 10 samples one row says so.
+        the effect itself (shares, odds ratios, kappa), on 1 / sqrt(n) (Peters et al.), n of a conditional share those in its row.
+        Of phi only, whose error does not depend on it: ``phi_rank_correlation``, Kendall's tau of Begg and Mazumdar, and
+        ``phi_trim_and_fill``, what is pooled with mirror images of samples that symmetry would ask for; of other measures the
+        reason why not. With fewer than 10 samples one row says so.
     """
     measure, rows = effects.measure, effects.rows
     if len(rows) < FEWEST_SMALL:
         reason = f"fewer than {FEWEST_SMALL} samples: too few to see asymmetry"
         return [_silent(system, f"{measure.name}, small samples", reason)]
     y, v, n = (rows[c].to_numpy(dtype=float) for c in ("effect", "variance", "n"))
-    own_error = measure.name == "phi"  # the error of Fisher's z is a function of n alone
+    own_error = measure.name == "phi"  # the error of Fisher's z is a function of n, but for own families of several pairs
     what = "standard error" if own_error else "1 / sqrt(n)"
-    no_cause = "asymmetry is not publication bias"
+    shared = SHARED if effects.shared else ""
+    no_cause = _joined("asymmetry is not publication bias", shared)
 
     def base(estimand: str, **more: object) -> Estimate:
-        fields = {"n": float(rows["n"].sum()), "n_clusters": float(len(rows)), "definition": "small samples", **more}
+        fields = {
+            "n": float(rows["n"].sum()),
+            "n_clusters": float(len(rows)),
+            "definition": "small samples",
+            "primary": primary,
+            **more,
+        }
         return Estimate(
             analysis=ANALYSIS, estimand=f"{measure.name}_{estimand}", outcome=system, ci_level=ci_level, **fields  # type: ignore[arg-type]
         )  # fmt: skip
@@ -155,27 +185,38 @@ def small_samples(effects: Effects, system: str, *, interval: Interval, ci_level
         test = egger(y, v, predictor=None if own_error else 1 / np.sqrt(n), ci_level=ci_level)
         return base(
             "egger", estimate=test.estimate, std_error=test.std_error, p_value=test.p_value, unit=f"{measure.scale} per {what}",
-            method=test.method, note="; ".join(filter(None, [f"on {what}", test.note, no_cause])),
+            method=test.method, note=_joined(f"on {what}", test.note, no_cause),
         )  # fmt: skip
 
     def ranks() -> Estimate:
+        _refuse_dependent(own_error)
         test = rank_correlation(y, v)
         return base(
             "rank_correlation", estimate=test.estimate, p_value=test.p_value, unit="Kendall's tau", method=test.method,
-            note="; ".join(filter(None, [test.note, no_cause])),
+            note=_joined(test.note, no_cause),
         )  # fmt: skip
 
     def filled() -> Estimate:
+        _refuse_dependent(own_error)
         found = trim_and_fill(y, v, interval=_interval(interval), ci_level=ci_level)
         pooled, back = found.pooled, measure.back
         return base(
             "trim_and_fill", estimate=float(back(pooled.estimate)), ci_low=float(back(pooled.ci_low)),
             ci_high=float(back(pooled.ci_high)), std_error=pooled.std_error, unit=measure.unit, direction=measure.direction,
             method=found.method,
-            note="; ".join(filter(None, [f"{found.k0} samples filled in on the {found.side}", found.note, "a what-if"])),
+            note=_joined(f"{found.k0} samples filled in on the {found.side}", found.note, "a what-if", shared),
         )  # fmt: skip
 
     return [_or_reason(made, system, f"{measure.name}, {name}") for name, made in _named(regression, ranks, filled)]
+
+
+def _refuse_dependent(own_error: bool) -> None:
+    if not own_error:
+        raise StatisticsError(DEPENDENT)
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(filter(None, parts))
 
 
 def _named(*made: Callable[[], Estimate]) -> list[tuple[str, Callable[[], Estimate]]]:

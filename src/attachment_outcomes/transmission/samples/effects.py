@@ -34,6 +34,7 @@ Read = Callable[[Table], tuple[Numbers, Numbers]]
 Counts = Callable[[Table], tuple[Numbers, Numbers]]
 
 COUNTS, FAMILIES = "counts", "jackknife over families"
+ALIKE = "all agree: 1 without an error that could weight it"
 PUBLISHED_LEVEL = 0.95  # level of the intervals that are printed beside a number
 EFFECT_COLUMNS = {
     "sample_id": "str", "label": "str", "cluster": "str", "own": "bool", "n": "float64", "effect": "float64", "variance": "float64",
@@ -126,11 +127,26 @@ BY_MEANING = {
 
 
 class Effects(NamedTuple):
-    """The samples that say something of a measure, a row each: ``EFFECT_COLUMNS`` and ``name``; and how many samples there were."""
+    """The samples that say something of a measure, a row each: ``EFFECT_COLUMNS`` and ``name``; and how many samples there were.
+
+    ``n`` is people, of a share those in its row. ``alike`` samples are left out because all agree (kappa or phi of 1).
+    """
 
     measure: Measure
     rows: pd.DataFrame
     asked: int
+    alike: int = 0
+
+    @property
+    def shared(self) -> bool:
+        """Whether samples share clusters."""
+        return int(self.rows["cluster"].nunique()) < len(self.rows)
+
+    def record(self, add: Callable[..., object], step: str, n_in: int) -> None:
+        """Record, of the samples that come in, who is left out and why; ``add`` as :meth:`attachment_outcomes.flow.Flow.add`."""
+        if self.alike:
+            add(step, n_in, n_in - self.alike, ALIKE, unit="samples")
+        add(step, n_in - self.alike, len(self.rows), self.measure.missing, unit="samples")
 
 
 def read_effects(samples: Sequence[Sample], reported: Sequence[Reported], measure: Measure) -> Effects:
@@ -158,7 +174,15 @@ def read_effects(samples: Sequence[Sample], reported: Sequence[Reported], measur
     frame = stacked([_of_tables(samples, measure), _of_numbers(told, measure)], EFFECT_COLUMNS)
     frame["name"] = named([*samples, *told])
     usable = np.isfinite(frame["effect"]) & np.isfinite(frame["variance"]) & (frame["variance"] > 0)
-    return Effects(measure, frame[usable].reset_index(drop=True), len(frame))
+    perfect = np.array([*(_alike(s) for s in samples), *(r.measure != "d" and abs(r.value) >= 1 for r in told)], dtype=bool)
+    alike = int((perfect & ~usable.to_numpy(dtype=bool)).sum())
+    return Effects(measure, frame[usable].reset_index(drop=True), len(frame), alike)
+
+
+def _alike(sample: Sample) -> bool:
+    """Return whether all agree and are not of one class; of families with several pairs the error is not from counts."""
+    diagonal = np.diag(sample.table)
+    return not sample.clustered and int(diagonal.sum()) == sample.n and int((diagonal > 0).sum()) > 1
 
 
 def _of_tables(samples: Sequence[Sample], measure: Measure) -> pd.DataFrame:
@@ -166,6 +190,7 @@ def _of_tables(samples: Sequence[Sample], measure: Measure) -> pd.DataFrame:
         return pd.DataFrame(columns=list(EFFECT_COLUMNS))
     tables = np.array([s.table for s in samples])
     effect, variance = measure.read(tables)
+    people = np.array([float(s.n) for s in samples])
     successes, of = measure.counts(tables) if measure.counts else (np.full(len(tables), np.nan),) * 2
     source = np.full(len(tables), COUNTS, dtype=object)
     for i, sample in enumerate(samples):
@@ -176,7 +201,8 @@ def _of_tables(samples: Sequence[Sample], measure: Measure) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "sample_id": [s.sample_id for s in samples], "label": [s.label for s in samples],
-            "cluster": [s.cluster for s in samples], "own": [s.own for s in samples], "n": [float(s.n) for s in samples],
+            "cluster": [s.cluster for s in samples], "own": [s.own for s in samples],
+            "n": of if measure.counts else people,
             "effect": effect, "variance": variance, "successes": successes, "of": of, "source": source,
             "smallest": [s.smallest for s in samples],
         }

@@ -71,7 +71,7 @@ def literature(data: TransmissionData, pooled: Sequence[Estimate], *, system: Se
     -------
     DataFrame
         A row a published result, none where the study has neither families nor pooled samples to set beside. ``as_r`` reads a d
-        as r = d / sqrt(d² + 4). ``own_n`` counts pairs, of a share people; ``own_smallest`` is the smallest
+        as r = d / sqrt(d² + 4). ``own_n`` counts pairs, of a share procedures; ``own_smallest`` is the smallest
         count behind the own value.
     """
     own = _Own(data)
@@ -127,17 +127,23 @@ class _Own:
         return Beside(found, float(whole.sum()), way, _smallest(parts))
 
     def _share(self, system: str, way: str, name: str) -> Beside | None:
-        """Return the share of a class among the study's children, each counted once; siblings are one cluster."""
+        """Return the share of a class among the study's procedures, as published; those of one family are one cluster.
+
+        A child seen with both parents was classified twice, and counts twice; one classified about nobody in particular, once.
+        """
         if system != self.data.settings["child_system"] or not len(self.data.tables["relations"]):
             return None
         table = self.data.pairs
-        codes = about_the_other(table["child"], table["parent"], first_classes(self.data.classifications, system))
+        first = first_classes(self.data.classifications, system)
+        codes = about_the_other(table["child"], table["parent"], first)
         found = codes["found"].to_numpy(dtype=bool)
         if not found.any():
             return None
         labels, _ = classes(codes[found].reset_index(drop=True), system=system, way=way)
-        people = table.loc[found, ["child", "cluster"]].reset_index(drop=True).assign(label=labels)
-        people = people[people["label"].notna()].drop_duplicates("child")
+        specific = set(zip(first["person_id"], first["about_person_id"], strict=True))
+        about = [p if (c, p) in specific else "" for c, p in zip(table["child"], table["parent"], strict=True)]
+        people = table.assign(about=about).loc[found, ["child", "about", "cluster"]].reset_index(drop=True).assign(label=labels)
+        people = people[people["label"].notna()].drop_duplicates(["child", "about"])
         if people.empty:
             return None
         many = people["cluster"].duplicated().any()

@@ -9,12 +9,10 @@ import numpy as np
 from attachment_outcomes.measures.codes import CLASSES, TWO_WAY_DISORGANISED, TWO_WAY_FORCED, TWO_WAY_UNRESOLVED, classes
 from attachment_outcomes.measures.targets import about_the_other, first_classes
 from attachment_outcomes.transmission.data import TransmissionData
-from attachment_outcomes.transmission.samples.tables import Sample
+from attachment_outcomes.transmission.samples.tables import ORGANISED_WORDS, Sample, is_secure
 from attachment_outcomes.transmission.tables import Table, class_tables
 
 OWN = "this study"
-SECURE_WORDS = ("s", "secure", "b", "f", "autonomous", "secure-autonomous")
-ORGANISED_WORDS = ("o", "organised", "organized")
 
 
 def way_of(names: Sequence[str], ways: Sequence[str]) -> str | None:
@@ -24,10 +22,9 @@ def way_of(names: Sequence[str], ways: Sequence[str]) -> str | None:
     """
     if len(names) != 2:
         return None
-    last = names[-1].casefold()
-    if last in SECURE_WORDS:
+    if is_secure(names[-1]):
         return next((w for w in ways if w in (TWO_WAY_UNRESOLVED, TWO_WAY_FORCED)), None)
-    return TWO_WAY_DISORGANISED if last in ORGANISED_WORDS else None
+    return TWO_WAY_DISORGANISED if names[-1].casefold() in ORGANISED_WORDS else None
 
 
 def family_tables(data: TransmissionData, way: str) -> Table | None:

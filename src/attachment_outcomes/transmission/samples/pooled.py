@@ -9,15 +9,23 @@ from typing import Literal
 
 import pandas as pd
 
-from attachment_outcomes.errors import ConfigError, StatisticsError, did_you_mean, problem
+from attachment_outcomes.errors import ConfigError, DataError, StatisticsError, did_you_mean, problem
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.pooling.binomial import pool_proportions
+from attachment_outcomes.inference.pooling.effects import ALL_EQUAL
 from attachment_outcomes.inference.pooling.nested import pool_nested
-from attachment_outcomes.inference.pooling.random_effects import Pooled, pool
+from attachment_outcomes.inference.pooling.random_effects import ONE_SAMPLE, SHORT, Pooled, pool
 from attachment_outcomes.inference.pooling.tau2 import Method
 from attachment_outcomes.transmission.samples.effects import BY_MEANING, MEASURES, Effects, read_effects
-from attachment_outcomes.transmission.samples.tables import RECALLED, Reported, Sample, read_reported, read_samples
+from attachment_outcomes.transmission.samples.tables import (
+    RECALLED,
+    Reported,
+    Sample,
+    check_secure_known,
+    read_reported,
+    read_samples,
+)
 
 ANALYSIS = "pooled_samples"
 Interval = Literal["z", "hartung-knapp", "hartung-knapp-modified"]
@@ -56,8 +64,8 @@ def pool_samples(
         (share on the diagonal); all pooled as log odds; ``phi`` (as Fisher's z); ``kappa`` (as it is, with its
         Fleiss–Cohen–Everitt error); ``odds_ratio`` (of insecurity in the columns, insecure against secure rows; as logarithm).
     classes : sequence, optional
-        Classes in order, the secure one of two last. Without it the order of appearance, a class named S, secure, B or
-        F last.
+        Classes in order, the secure one of two last. Without it the order of appearance, of two a class named S, secure, B, F or
+        autonomous (in any case) last.
     system : str, optional
         Which system to pool, where the table has several.
     method, interval
@@ -74,15 +82,17 @@ def pool_samples(
         ``<measure>_prediction_interval`` (limits for a new sample), ``<measure>_i2`` (share of the variation between
         samples that is not sampling error, with the p value of Cochran's Q) and ``<measure>_tau2`` (variance between samples on
         the scale pooled, Q-profile interval). Not primary: the other interval, of shares the binomial mixed model, and where
-        samples share clusters the three-level model with cluster-robust interval. ``n`` is the number of people,
-        ``n_clusters`` of samples or clusters. Samples recalled from memory, or without the measure, are left out and counted.
+        samples share clusters the three-level model with cluster-robust interval. ``n`` is the number of people, of a conditional
+        share of those in its row; ``n_clusters`` of samples or clusters. Limits for a new sample have the modified error, where
+        that of Hartung and Knapp is smaller than the normal one. One sample alone has its normal interval. Samples recalled from
+        memory, or without the measure, are left out and counted.
 
     Raises
     ------
     DataError
         If the table breaks its contract, see ``read_samples``.
     ConfigError
-        If the measure is not known, or the system is needed or not there.
+        If the measure is not known, the system is needed or not there, or the secure class of a share cannot be told.
     StatisticsError
         If the measure needs two classes and there are more.
     """
@@ -90,12 +100,16 @@ def pool_samples(
         raise ConfigError(
             problem("measure", f"found {measure!r}; allowed: {', '.join(MEASURES)}.{did_you_mean(measure, MEASURES)}")
         )
+    if {"system", "sample_id"} <= set(table.columns) and table["system"].isna().any():
+        raise DataError(problem("samples", "rows without a system.", hint="give each its system, or leave the column out."))
     if system is None:
         found = ["all"] if "system" not in table else sorted(table["system"].dropna().unique())
         if len(found) != 1:
             raise ConfigError(problem("system", f"the table has {len(found)} ({', '.join(found)}); name the one to pool."))
         system = found[0]
-    chosen = table if "system" not in table else table[table["system"] == system]
+    chosen = table.assign(system=system) if "system" not in table else table[table["system"] == system]
+    if classes is None and MEASURES[measure].direction:
+        check_secure_known(chosen)
     samples = read_samples(chosen, systems=None if classes is None else {system: classes})
     reported = read_reported(chosen, samples, systems={system: ()}) if {"measure", "value"} <= set(table.columns) else []
     effects = measured(samples, reported, measure, system, flow=flow or Flow())
@@ -120,7 +134,7 @@ def measured(samples: Sequence[Sample], reported: Sequence[Reported], measure: s
     undefined = any(s.own and s.clustered for s in own) and not found.rows["own"].any()
     if undefined:
         flow.add(step, found.asked, found.asked - 1, OWN_UNDEFINED, unit="samples")
-    flow.add(step, found.asked - undefined, len(found.rows), of.missing, unit="samples")
+    found.record(flow.add, step, found.asked - undefined)
     return found._replace(asked=whole)
 
 
@@ -152,8 +166,9 @@ class _Rows:
     @property
     def left(self) -> str:
         """How many samples were left out, in words."""
-        out = self.effects.asked - len(self.effects.rows)
-        return f"; {out} left out" if out else ""
+        out, alike = self.effects.asked - len(self.effects.rows), self.effects.alike
+        why = f", {alike} of them because all agree, so that the pooled value is too low" if alike else ""
+        return f"; {out} left out{why}" if out else ""
 
     @property
     def tests(self) -> bool:
@@ -172,27 +187,37 @@ def pooled_rows(
     shared = _Rows(effects, system, ci_level)
     y, v = rows["effect"].to_numpy(), rows["variance"].to_numpy()
     clusters = rows["cluster"].tolist()
-    nested = 1 < len(set(clusters)) < len(rows)
+    nested = effects.shared and len(set(clusters)) > 1
 
     def one(found: Pooled, interval: Interval, *, primary: bool) -> Estimate:
+        alone = found.k == 1
         note = [
-            f"k = {found.k} samples{shared.left}; tau2 = {found.tau2:.4g}", found.note, SHARED if nested else "",
+            f"k = {found.k} samples{shared.left}" + ("" if alone else f"; tau2 = {found.tau2:.4g}"), found.note,
+            _modified(found) if SHORT in found.note or ALL_EQUAL in found.note else "", SHARED if nested else "",
             f"standard error on the scale pooled ({measure.scale})",
         ]  # fmt: skip
         return shared.row(
-            measure.name, f"{method}, {INTERVALS[interval]}", found.estimate, found.ci_low, found.ci_high, primary=primary,
+            measure.name, ONE_SAMPLE if alone else f"{method}, {INTERVALS[interval]}", found.estimate, found.ci_low,
+            found.ci_high, primary=primary,
             std_error=found.std_error, p_value=found.p_value if shared.tests else math.nan, method=found.method,
             note="; ".join(filter(None, note)),
         )  # fmt: skip
 
     whole = pool(y, v, method=method, interval=interval, ci_level=ci_level)
+    never_shorter: Interval = "z" if interval == "z" else "hartung-knapp-modified"
+    careful = pool(y, v, method=method, interval=never_shorter, ci_level=ci_level)
+
+    def _modified(found: Pooled) -> str:
+        low, high = (float(measure.back(x)) for x in (careful.ci_low, careful.ci_high))
+        return f"modified {low:.3f} to {high:.3f}" if careful.method != found.method else ""
+
     out = [one(whole, interval, primary=True)]
     if whole.k == 1:
         return out
     other: Interval = "hartung-knapp" if interval == "z" else "z"
     out += [
         one(pool(y, v, method=method, interval=other, ci_level=ci_level), other, primary=False),
-        *_spread(shared, whole, f"{method}, {INTERVALS[interval]}"),
+        *_spread(shared, whole, careful, f"{method}, {INTERVALS[interval]}"),
     ]
     if rows["successes"].notna().sum() > 1:
         out.append(_binomial(shared))
@@ -201,13 +226,15 @@ def pooled_rows(
     return out
 
 
-def _spread(shared: _Rows, whole: Pooled, definition: str) -> list[Estimate]:
-    """Return how samples differ: prediction interval, I2 and tau2."""
+def _spread(shared: _Rows, whole: Pooled, careful: Pooled, definition: str) -> list[Estimate]:
+    """Return how samples differ: prediction interval (careful where the whole's error is too small for it), I2 and tau2."""
     name, nan = shared.effects.measure.name, math.nan
+    new = whole if whole.std_error >= careful.std_error else careful
+    why = "" if new is whole else "; with the modified error, because effects lie closer together than their errors say"
     return [
         shared.row(
-            f"{name}_prediction_interval", definition, whole.estimate, whole.prediction_low, whole.prediction_high,
-            method=whole.method, note="limits for the true value of a new sample",
+            f"{name}_prediction_interval", definition, new.estimate, new.prediction_low, new.prediction_high,
+            method=new.method, note=f"limits for the true value of a new sample{why}",
         ),
         shared.plain(
             f"{name}_i2", definition, whole.i2, nan, nan, p_value=whole.q_p, unit="proportion", method=whole.method,

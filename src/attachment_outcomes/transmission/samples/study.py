@@ -97,9 +97,9 @@ def _checks(data: TransmissionData, effects: Effects, system: str, *, primary: b
         with_it = int(effects.rows["sample_id"].isin(when.index).sum())
         data.count(f"pooled {name} by {order}, {system}", len(effects.rows), with_it, f"without {order}", unit="samples")
     rows, table = influence(effects, system, when, primary=primary, interval=asked["interval"], ci_level=data.ci_level)
-    rows += small_samples(effects, system, interval=asked["interval"], ci_level=data.ci_level)
+    rows += small_samples(effects, system, primary=primary, interval=asked["interval"], ci_level=data.ci_level)
     rows += moderators(
-        effects, traits, asked["moderators"], system=system, interval=asked["interval"], ci_level=data.ci_level,
+        effects, traits, asked["moderators"], system=system, primary=primary, interval=asked["interval"], ci_level=data.ci_level,
         flow=data.flow if primary else None,
     )  # fmt: skip
     return rows, table
@@ -114,9 +114,12 @@ def _others(
     out = []
     for system in sorted(counts.index):
         own = [s for s in samples if s.system == system]
-        effects = read_effects(own, [r for r in reported if r.system == system], MEASURES["kappa"])
-        data.count(f"kappa, {system}", effects.asked, len(effects.rows), MEASURES["kappa"].missing, unit="samples")
-        doubtful = effects.rows["sample_id"].isin([s.sample_id for s in own if s.recalled])
+        told = [r for r in reported if r.system == system]
+        effects = read_effects(own, told, MEASURES["kappa"])
+        effects.record(data.count, f"kappa, {system}", effects.asked)
+        doubtful = effects.rows["sample_id"].isin(
+            [*(s.sample_id for s in own if s.recalled), *(r.sample_id for r in told if r.recalled)]
+        )
         effects.rows["name"] = effects.rows["name"].mask(doubtful, effects.rows["name"] + ", recalled")
         out.append(effect_table(effects, system, primary=system == first, ci_level=data.ci_level, pooled=False))
     return out

@@ -18,18 +18,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from attachment_outcomes.errors import DataError, problem, rows_text
+from attachment_outcomes.errors import ConfigError, DataError, problem, rows_text
 from attachment_outcomes.flow import Flow
 from attachment_outcomes.inference import agreement
 from attachment_outcomes.inference.agreement import Interval, critical
+from attachment_outcomes.inference.association import as_units, kappa_interval
 from attachment_outcomes.inference.estimate import CI_LEVEL, Estimate, not_testable
 from attachment_outcomes.inference.jackknife import from_logit, logit
 from attachment_outcomes.inference.steps import typed_table
 from attachment_outcomes.transmission.samples.contrasts import kappas
+from attachment_outcomes.transmission.table_estimates import KAPPA, method_of
 from attachment_outcomes.transmission.tables import CLUSTERED, Table, cluster_interval, diagonal_share
 
 STATISTICS = {
@@ -54,9 +57,14 @@ STATISTICS = {
 DATA_ERRORS = "data_errors"
 DIFFERS = 0.005  # kappas are printed with two decimals, so a larger distance is no rounding
 RECALLED = "recalled, not checked in its source"
-SECURE_LABELS = ("S", "secure", "B", "F")  # taken for the secure class where no order of classes is given
+SECURE_WORDS = ("s", "secure", "b", "f", "autonomous", "secure-autonomous")  # of two classes the secure one, in any case
+ORGANISED_WORDS = ("o", "organised", "organized")
 REPORTED = ("r", "d", "proportion", "kappa")
 SINGLE = "kappa is 0 whatever the other reading says, because one reading has a single class: no interval"
+NUMBERS = ("value", "n", "ci_low", "ci_high")
+ABSENT: Mapping[str, Any] = {
+    "system": "all", "label": pd.NA, "cluster": pd.NA, "standing": "stored", **dict.fromkeys(NUMBERS, math.nan),
+}  # of columns that a frame may go without  # fmt: skip
 ONE_CLASS = "kappa is not defined: all units are in one class"
 ALL_AGREE = "the interval has no length because all units agree"
 
@@ -114,29 +122,61 @@ class Reported:
 
 def _long(table: pd.DataFrame) -> pd.DataFrame:
     """Return the canonical columns, from canonical rows or from a plain frame of counts (column n)."""
-    if {"measure", "value"} <= set(table.columns):
-        out = table.copy()
-    else:
-        needed = ["sample_id", "row_class", "col_class", "n"]
-        missing = [c for c in needed if c not in table.columns]
-        if missing:
-            raise DataError(
-                problem(
-                    "samples",
-                    f"no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}.",
-                    hint=f"needs {', '.join(needed)}.",
-                )
+    canonical = {"measure", "value"} <= set(table.columns)
+    needed = ["sample_id", "row_class", "col_class", *([] if canonical else ["n"])]
+    missing = [c for c in needed if c not in table.columns]
+    if missing:
+        raise DataError(
+            problem(
+                "samples",
+                f"no column {missing[0]!r}; it has {', '.join(map(str, table.columns))}.",
+                hint=f"needs {', '.join(needed)}.",
             )
+        )
+    out = table.copy()
+    if not canonical:
         out = table.rename(columns={"n": "value"}).assign(measure="count")
-    for column, value in (("system", "all"), ("label", pd.NA), ("cluster", pd.NA), ("standing", "stored")):
+    for column, value in ABSENT.items():
         if column not in out:
             out[column] = value
-    return out.reset_index(drop=True)
+    out = out.reset_index(drop=True)
+    _refuse(out, out["sample_id"].isna(), "no sample_id")
+    for column in NUMBERS:
+        number = pd.to_numeric(out[column], errors="coerce").astype("float64")
+        _refuse(
+            out, number.isna() & out[column].notna(), f"a {column if column != 'value' else 'count or value'} that is no number"
+        )
+        out[column] = number
+    return out
 
 
-def _secure_last(found: Sequence[str]) -> list[str]:
-    """Return classes in order of appearance; of two, a class known as secure is put last."""
-    return sorted(found, key=lambda c: c in SECURE_LABELS) if len(found) == 2 else list(found)
+def is_secure(name: object) -> bool:
+    """Return whether a class is known as the secure one of two."""
+    return str(name).casefold() in SECURE_WORDS
+
+
+def _classes(cells: pd.DataFrame) -> list[str]:
+    """Return the classes of cells in order of appearance; of two, a class known as secure (or organised) is put last."""
+    found = list(pd.unique(cells[["row_class", "col_class"]].to_numpy().ravel()))
+    known = [*SECURE_WORDS, *ORGANISED_WORDS]
+    return sorted(found, key=lambda c: str(c).casefold() in known) if len(found) == 2 else found
+
+
+def check_secure_known(table: pd.DataFrame) -> None:
+    """Refuse a table of two classes where it cannot be told which one is the secure one.
+
+    Raises
+    ------
+    ConfigError
+        If neither or both are known as secure.
+    """
+    rows = _long(table)
+    found = _classes(rows[rows["measure"] == "count"])
+    if len(found) == 2 and sum(map(is_secure, found)) != 1:
+        which = "neither" if not any(map(is_secure, found)) else "both"
+        names = " and ".join(repr(str(c)) for c in found)
+        what = f"of {names} {which} {'is' if which == 'neither' else 'are'} known as secure."
+        raise ConfigError(problem("classes", what, hint="name the classes in order, the secure one last."))
 
 
 def read_samples(
@@ -153,17 +193,19 @@ def read_samples(
         A cell that is not listed counts 0; a sample with a listed cell without a count is left out and counted.
     systems : mapping, optional
         System to its classes in order (two classes: the secure one last). Other systems are left out and counted.
-        Without it all systems are used, with the classes in order of appearance.
+        Without it all systems are used, with the classes in order of appearance; of two, one known as secure is last.
     flow : Flow, optional
         Takes the counts of what is left out.
 
     Raises
     ------
     DataError
-        If a class is not the system's, a cell is listed twice, or a count is negative or fractional.
+        If a column is not there, a row has no sample, a cell no class or one that is not the system's, a cell is listed twice, or
+        a count is no number, negative or fractional.
     """
     rows = _long(table)
     cells = rows[rows["measure"] == "count"]
+    _refuse(cells, cells[["row_class", "col_class"]].isna().any(axis=1), "a cell without a class")
     known = cells["system"].isin(list(systems)) if systems is not None else pd.Series(True, index=cells.index)
     line = flow or Flow()
     all_samples = len(cells[["system", "sample_id"]].drop_duplicates())
@@ -172,7 +214,7 @@ def read_samples(
     line.add("class tables of samples", all_samples, in_systems, "a system that the study does not name", unit="tables")
 
     _refuse(cells, cells.duplicated(["system", "sample_id", "row_class", "col_class"]), "a cell listed twice")
-    values = pd.to_numeric(cells["value"]).astype("float64")
+    values = cells["value"]
     _refuse(cells, (values < 0) | ((values % 1).fillna(0) != 0), "a negative or fractional count")
     stated, extracted = (
         rows[rows["measure"] == m].set_index(["system", "sample_id"])["value"].to_dict() for m in ("kappa", "kappa_extracted")
@@ -181,7 +223,7 @@ def read_samples(
     for system, of_system in cells.groupby("system", sort=True):
         names = list(systems[str(system)]) if systems is not None else None
         if names is None:
-            names = _secure_last(list(pd.unique(of_system[["row_class", "col_class"]].to_numpy().ravel())))
+            names = _classes(of_system)
         position = {name: i for i, name in enumerate(names)}
         unknown = ~(of_system["row_class"].isin(names) & of_system["col_class"].isin(names))
         _refuse(of_system, unknown, f"a class that {system} does not have", allowed=", ".join(map(str, names)))
@@ -218,7 +260,8 @@ def read_reported(table: pd.DataFrame, samples: Sequence[Sample], *, systems: Ma
     systems : mapping
         The systems that are used.
     """
-    rows = table[table["measure"].isin(REPORTED) & table["system"].isin(list(systems)) & table["value"].notna()]
+    rows = _long(table)
+    rows = rows[rows["measure"].isin(REPORTED) & rows["system"].isin(list(systems)) & rows["value"].notna()]
     there = {(s.system, s.sample_id) for s in samples}
     return [
         Reported(
@@ -260,8 +303,8 @@ def sample_results(samples: Sequence[Sample], *, ci_level: float = CI_LEVEL) -> 
     Returns
     -------
     estimates : list of Estimate
-        ``sample_kappa`` (one a sample, Fleiss–Cohen–Everitt interval, of the study's own families where a family has several
-        pairs that of the jackknife over families; a stated kappa more than 0.005 from that of the counts is told in
+        ``sample_kappa`` (one a sample, Fleiss–Cohen–Everitt interval, of the study's own families that of the concordance,
+        :func:`~attachment_outcomes.inference.association.kappa_interval`; a stated kappa more than 0.005 from that of the counts is told in
         ``note``), ``data_errors`` (how many tables have a stated kappa that their own counts do not give, of those with one)
         and ``pooled_table`` (agreement and kappa of the summed table; interval by leaving out one cluster of samples at a
         time, so that it allows for differences between samples).
@@ -293,10 +336,13 @@ def _each(samples: Sequence[tuple[Sample, str]], ci_level: float) -> list[tuple[
         k, error = float(found.kappa[i]), float(found.std_error[i])
         interval = Interval(k, error, k - z * error, k + z * error)
         method, groups, p_value = "Fleiss-Cohen-Everitt", sample.n, float(found.p_value[i])
-        if sample.families is not None and sample.clustered:
-            interval = cluster_interval(interval, sample.families, _kappa, scale=float, back=float, ci_level=ci_level)
-            method, groups, p_value = CLUSTERED, len(sample.families), math.nan
         plain = (ONE_CLASS if math.isnan(k) else SINGLE) if found.single[i] else ALL_AGREE if found.agreement[i] == 1 else ""
+        if sample.families is not None:
+            # These pairs' kappa is told in the concordance too: it has the same limits there.
+            units = as_units(sample.families)
+            interval, plain = kappa_interval(units, ci_level=ci_level), ""
+            method, groups = method_of(units, KAPPA), units.count
+            p_value = math.nan if units.clustered else p_value
         apart = _apart(sample, k)
         note = "; ".join(filter(None, [apart, plain, interval.note, RECALLED if sample.recalled else ""]))
         estimate = Estimate(
