@@ -88,6 +88,16 @@ def test_nothing_of_three_classes_is_shown_where_the_pairs_that_correspond_give_
     assert set(small_tables(table, *NO_CHAINS, threshold=5, shown=hidden_counts(table))["of"]) == {"pairs of more classes"}
 
 
+def test_a_cell_that_a_table_of_two_classes_shows_gives_others_back():
+    # Two rows are hidden: totals and the diagonal's sum leave one cell free, and that is the 12 shown below.
+    table = three([[12, 3, 4], [9, 8, 6], [20, 25, 40]])
+    shown = table.assign(n=table["n"].astype(float).where(table["parent_class"].eq("E")))
+    assert set(small_tables(table, *NO_CHAINS, threshold=5, shown=shown)["of"]) == {"pairs of more classes"}
+    beside = cells(TWO, [[12, 43], [29, 115]])
+    both = [pd.concat([t, beside], ignore_index=True) for t in (table, shown)]
+    assert set(small_tables(both[0], *NO_CHAINS, threshold=5, shown=both[1])["of"]) == {"pairs"}
+
+
 def _kappas(counts):
     """Return agreement, chance agreement, kappa and its standard error (Fleiss, Cohen & Everitt) of (T, 3, 3) tables."""
     p = counts / counts.sum(axis=(1, 2), keepdims=True)

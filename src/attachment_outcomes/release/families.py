@@ -52,6 +52,7 @@ TWO = 2
 # Of a table of three classes and more with a hidden cell these are shown, to two decimals.
 _ROUNDED = ("agreement", "chance_agreement", "kappa", "explained_by", "expected_from")
 DECIMALS = 2
+ROUNDING = 1e-6
 _GAP = "transmission_gap"
 _OF_SAMPLES = ("pooled_samples", "pooled_table", "sample_checks", "sample_moderators")
 _OWN_KAPPA = "sample_kappa"
@@ -96,8 +97,12 @@ def small_tables(
         return [(key, part) for key, part in parts if part["n"].between(1, threshold - 1).any()]
 
     for (system, way), part in small(concordance, ["system", "way"]):
-        seen = None if shown is None else shown[shown["system"].eq(system) & shown["way"].eq(way)]
-        two = part["parent_class"].nunique() == TWO or (seen is not None and _solved(seen))
+        two = part["parent_class"].nunique() == TWO
+        if not two and shown is not None:
+            seen = shown[shown["system"].eq(system)]
+            hidden = seen.loc[seen["way"].eq(way), "n"].isna().to_numpy(dtype=bool)
+            of_two = [other for _, other in seen.groupby("way") if other["parent_class"].nunique() == TWO]
+            two = _solved(part, hidden, {n for other in of_two for n in _diagonal(other)}, threshold)
         found += [(analysis, system, way, PAIRS if two else MANY) for analysis in _OF_PAIRS]
     for table, by, classes, of in (
         (transitions, ["way", "step"], "from_class", PAIRS),
@@ -119,16 +124,25 @@ def small_tables(
     return pd.DataFrame(found, columns=COLUMNS).drop_duplicates(ignore_index=True)
 
 
-def _solved(shown: pd.DataFrame) -> bool:
-    """Return whether a hidden cell is the only one that fits the totals of rows, of columns and of the diagonal."""
-    row, column = (pd.factorize(shown[c])[0] for c in ("parent_class", "child_class"))
-    unknown = shown["n"].isna().to_numpy()
-    if not unknown.any():
-        return False
-    sums = [row[unknown] == i for i in np.unique(row)] + [column[unknown] == j for j in np.unique(column)]
-    sums.append((row == column)[unknown])
-    totals = np.array(sums, dtype=float)
-    return bool((np.diag(np.linalg.pinv(totals) @ totals) > 1 - 1e-6).any())
+def _diagonal(table: pd.DataFrame) -> list[float]:
+    """Return the counts of pairs that correspond: classes of parents and of children come in the same order."""
+    same = pd.factorize(table["parent_class"])[0] == pd.factorize(table["child_class"])[0]
+    return [float(n) for n in table["n"].to_numpy(dtype=float)[same]]
+
+
+def _solved(part: pd.DataFrame, unknown: np.ndarray, told: set[float], threshold: int) -> bool:
+    """Return whether totals of rows, of columns and of the diagonal leave one value of a small cell.
+
+    A cell of the diagonal is known too if a table of two classes, which is made from it, shows its count (``told``).
+    """
+    row, column = (pd.factorize(part[c])[0] for c in ("parent_class", "child_class"))
+    n = part["n"].to_numpy(dtype=float)
+    sums = [row == i for i in np.unique(row)] + [column == j for j in np.unique(column)] + [row == column]
+    sums += [np.arange(len(n)) == cell for cell in np.flatnonzero((row == column) & np.isin(n, list(told)))]
+    totals = np.array(sums, dtype=float)[:, unknown]
+    known = np.diag(np.linalg.pinv(totals) @ totals) > 1 - ROUNDING
+    small = (n[unknown] >= 1) & (n[unknown] < threshold)
+    return bool((known & small).any())
 
 
 def of_small_tables(estimates: pd.DataFrame, tables: pd.DataFrame | None) -> np.ndarray:

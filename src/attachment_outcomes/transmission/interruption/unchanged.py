@@ -160,6 +160,7 @@ def _by_error(shared: Shared, pairs: pd.DataFrame, retest: Mapping[str, Any] | N
             "became_secure_by_error",
             Interval(expected, nan, nan, nan),
             direction="",
+            n=float(len(pairs)) if share_secure is None else nan,
             method=f"agreement of two classifications ({', '.join(given)})",
             notes=["what error alone would give in either arm if nobody changed", told, checked_in_source],
         )
