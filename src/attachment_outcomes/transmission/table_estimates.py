@@ -28,6 +28,7 @@ ALONE = "not defined: there is only one family, or one decides the odds ratio al
 FEW_FAMILIES_TELL = f"no interval: fewer than {FEW_DF} degrees of freedom, because few families tell of the odds ratio"
 NOT_CORRECTED = "not defined: a single row or column, or hardly more pairs than classes"
 FAMILIES = ", effective n of families"
+KAPPA = "Fisher z, one pair spread"
 Whole = npt.NDArray[np.int64]
 
 
@@ -100,23 +101,24 @@ def _value(value: float, note: str = "") -> Interval:
     return Interval(value, math.nan, math.nan, math.nan, note)
 
 
-def _method(units: Units, name: str) -> str:
+def method_of(units: Units, name: str) -> str:
+    """Return the name of a method, and that families count for their effective number where there are any."""
     return name + FAMILIES if units.clustered else name
 
 
 def _agreement(units: Units, whole: Table, frame: Frame) -> Iterator[Estimate]:
     level, diagonal = frame.ci_level, np.eye(len(whole), dtype=bool)
     share = association.share(units, having=diagonal, ci_level=level)
-    yield frame.row("agreement", share, unit="proportion", method=_method(units, "Wilson"))
+    yield frame.row("agreement", share, unit="proportion", method=method_of(units, "Wilson"))
     chance = _value(float(contingency.chance_agreement(whole)))
     yield frame.row("chance_agreement", chance, unit="proportion", method="product of the margins")
     kappa = association.kappa_interval(units, ci_level=level)
     p_value = math.nan if units.clustered else agreement.kappa(whole).p_value
-    yield frame.row("kappa", kappa, unit="kappa", method=_method(units, "Fisher z, one pair spread"), p=p_value)
+    yield frame.row("kappa", kappa, unit="kappa", method=method_of(units, KAPPA), p=p_value)
     k = len(whole)
     value, low, high = contingency.pabak_of([share.estimate, share.ci_low, share.ci_high], classes=k).tolist()
     pabak = Interval(value, share.std_error * k / (k - 1), low, high, share.note)
-    yield frame.row("pabak", pabak, unit="kappa", method=_method(units, "Wilson"))
+    yield frame.row("pabak", pabak, unit="kappa", method=method_of(units, "Wilson"))
     if k == 2:
         for name, function in (("prevalence_index", contingency.prevalence_index), ("bias_index", contingency.bias_index)):
             yield frame.row(name, _value(float(function(whole))), unit="index", method="difference of cells")
@@ -130,17 +132,17 @@ def _association(units: Units, whole: Table, frame: Frame, rng: np.random.Genera
     v = Interval(v.estimate, v.std_error, v.ci_low, v.ci_high, "; ".join(filter(None, [v.note, apart])))
     exact = "Fisher's exact test" if "exact" in test.note else "Pearson chi-square"
     p_value = math.nan if units.clustered else test.p_value
-    yield frame.row("cramers_v", v, unit="Cramér's V", method=_method(units, exact), p=p_value)
+    yield frame.row("cramers_v", v, unit="Cramér's V", method=method_of(units, exact), p=p_value)
     corrected = association.cramers_v_corrected(units)
     why = NOT_CORRECTED if math.isnan(corrected) else ""
     yield frame.row("cramers_v_corrected", _value(corrected, why), unit="Cramér's V", method="Bergsma")
     lost = association.lambda_coefficient(units)
     yield frame.row("lambda", lost, unit="coefficient", method="Goodman–Kruskal, child given parent")
     known = association.uncertainty_coefficient(units, ci_level=level)
-    yield frame.row("uncertainty_coefficient", known, unit="coefficient", method=_method(units, "Theil, child given parent"))
+    yield frame.row("uncertainty_coefficient", known, unit="coefficient", method=method_of(units, "Theil, child given parent"))
     if len(whole) == 2:
         phi = association.phi_interval(units, ci_level=level)
-        yield frame.row("phi", phi, unit="phi", method=_method(units, "Fisher z, half a pair in every cell"))
+        yield frame.row("phi", phi, unit="phi", method=method_of(units, "Fisher z, half a pair in every cell"))
 
 
 def turned(units: Units) -> Units:
@@ -151,19 +153,19 @@ def turned(units: Units) -> Units:
 def _contrasts(units: Units, frame: Frame) -> Iterator[Estimate]:
     level, insecure = frame.ci_level, turned(units)
     odds = association.odds_ratio(insecure, ci_level=level)
-    yield frame.row("odds_ratio", odds, unit="odds ratio", method=_method(units, "Woolf"))
+    yield frame.row("odds_ratio", odds, unit="odds ratio", method=method_of(units, "Woolf"))
     difference = association.risk_difference(insecure, ci_level=level)
-    yield frame.row("risk_difference", difference, unit="proportion", method=_method(units, "Newcombe"))
+    yield frame.row("risk_difference", difference, unit="proportion", method=method_of(units, "Newcombe"))
     ratio = association.risk_ratio(insecure, ci_level=level)
     katz = bool((units.whole[:, 1] == 0).any())
-    yield frame.row("risk_ratio", ratio, unit="risk ratio", method=_method(units, "Katz" if katz else "Koopman"))
+    yield frame.row("risk_ratio", ratio, unit="risk ratio", method=method_of(units, "Katz" if katz else "Koopman"))
     among = np.array([[False, False], [True, True]])
     having = np.array([[False, False], [True, False]])
     found = association.share(units, having=having, among=among, ci_level=level)
     if math.isnan(found.estimate):
         found = _value(math.nan, "not defined: no parent is in the second class")
     yield frame.row(
-        "interrupted", found, n=int(units.whole[1].sum()), unit="proportion", method=_method(units, "Wilson"), direction=BETTER
+        "interrupted", found, n=int(units.whole[1].sum()), unit="proportion", method=method_of(units, "Wilson"), direction=BETTER
     )
 
 
