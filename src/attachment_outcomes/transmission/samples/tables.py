@@ -304,10 +304,10 @@ def sample_results(samples: Sequence[Sample], *, ci_level: float = CI_LEVEL) -> 
     -------
     estimates : list of Estimate
         ``sample_kappa`` (one a sample, Fleiss–Cohen–Everitt interval, of the study's own families that of the concordance,
-        :func:`~attachment_outcomes.inference.association.kappa_interval`; a stated kappa more than 0.005 from that of the counts is told in
-        ``note``), ``data_errors`` (how many tables have a stated kappa that their own counts do not give, of those with one)
-        and ``pooled_table`` (agreement and kappa of the summed table; interval by leaving out one cluster of samples at a
-        time, so that it allows for differences between samples).
+        :func:`~attachment_outcomes.inference.association.kappa_interval`; a stated kappa more than 0.005 from that of the
+        counts is told in ``note``), ``data_errors`` (how many tables have a stated kappa that their own counts do not give, of
+        those with one) and ``pooled_table`` (agreement and kappa of the summed table; interval by leaving out one cluster of
+        samples at a time, so that it allows for differences between samples).
     statistics : DataFrame
         One row a sample: ``STATISTICS``.
     """
