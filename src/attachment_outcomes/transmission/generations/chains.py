@@ -11,7 +11,7 @@ way           how classes are read, see :mod:`attachment_outcomes.measures.codes
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from attachment_outcomes.transmission.data import TransmissionData
 
 Codes = npt.NDArray[np.int64]
 WHO = ("grandparent", "parent", "child")
+SYSTEM_OF = (0, 1, 1, 2)  # of both members of older, then of younger pairs: whose system it is
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,18 @@ class Read:
 
 @dataclass(frozen=True)
 class Generations:
-    """The chains, older and younger pairs of a study, with the codes of everybody in them."""
+    """The chains, older and younger pairs of a study, with the codes of everybody in them.
+
+    A chain is an older pair and a younger one, so that everybody in it is read once, in these. ``people`` are their codes, and
+    whether there are any: both members of older pairs, both of younger ones. ``rows`` tell where the members of chains, older
+    and younger pairs stand: which of ``people``, and which of their rows.
+    """
 
     systems: tuple[str, str, str]
-    people: Mapping[str, tuple[pd.DataFrame, ...]]  # of chains, older and younger: each one's codes, and whether there are any
+    people: tuple[pd.DataFrame, ...]
+    rows: Mapping[str, tuple[tuple[int, Codes], ...]]
     families: Mapping[str, Codes]
+    _read: dict[tuple[int, str], Codes] = field(default_factory=dict)
 
     def read(self, data: TransmissionData, kind: str, way: str) -> Read:
         """Read all classes of a kind (``chains``, ``older``, ``younger``) in one way; who has none is left out and counted.
@@ -57,20 +65,26 @@ class Generations:
         names = [class_names(self.systems[i], way) for i in place]
         if len({len(n) for n in names}) > 1:
             raise StatisticsError(f"{way}: the coding systems have different numbers of classes")
-        people = self.people[kind]
         used = np.ones(len(self.families[kind]), dtype=bool)
         found: list[Codes] = []
-        for i, frame in zip(place, people, strict=True):
-            labels = pd.Series(pd.NA, index=frame.index, dtype="str")
-            there = frame["found"].to_numpy(dtype=bool)
-            own, _ = classes(frame.loc[there, CODES], system=self.systems[i], way=way)
-            labels[there] = own
-            codes = np.asarray(pd.Categorical(labels, categories=class_names(self.systems[i], way)).codes, dtype=np.int64)
+        for i, (member, where) in zip(place, self.rows[kind], strict=True):
+            codes = self._codes(member, way)[where]
             left = used & (codes >= 0)
             step = f"{KINDS[kind]}, {way}"
             data.count(step, int(used.sum()), int(left.sum()), f"no class of the {WHO[i]} ({self.systems[i]})", unit=UNITS[kind])
             used, found = left, [*found, codes]
         return Read(np.column_stack(found)[used], self.families[kind][used])
+
+    def _codes(self, member: int, way: str) -> Codes:
+        """Return the classes of a member of all pairs, from 0, and -1 for none."""
+        if (member, way) not in self._read:
+            frame, system = self.people[member], self.systems[SYSTEM_OF[member]]
+            found = np.full(len(frame), -1, dtype=np.int64)
+            there = frame["found"].to_numpy(dtype=bool)
+            labels, _ = classes(frame.loc[there, CODES], system=system, way=way)
+            found[there] = pd.Categorical(labels, categories=class_names(system, way)).codes
+            self._read[member, way] = found
+        return self._read[member, way]
 
 
 KINDS = {"chains": "three generations", "older": "grandparents and parents", "younger": "parents and children"}
@@ -130,18 +144,29 @@ def find_generations(data: TransmissionData, settings: Mapping[str, Any]) -> Gen
     def of(table: pd.DataFrame, who: str, other: str, place: int) -> pd.DataFrame:
         return about_the_other(table[who], table[other], first[systems[place]])
 
-    people = {
-        "chains": (
-            of(chains, "grandparent", "parent", 0),
-            of(chains, "parent", "child", 1),
-            of(chains, "child", "parent", 2),
-        ),
-        "older": (of(older, "parent", "child", 0), of(older, "child", "parent", 1)),
-        "younger": (of(younger, "parent", "child", 1), of(younger, "child", "parent", 2)),
+    people = (
+        of(older, "parent", "child", 0),
+        of(older, "child", "parent", 1),
+        of(younger, "parent", "child", 1),
+        of(younger, "child", "parent", 2),
+    )
+    above = _places(older, chains[["grandparent", "parent"]])
+    below = _places(younger, chains[["parent", "child"]])
+    everyone = {"older": np.arange(len(older)), "younger": np.arange(len(younger))}
+    rows_of = {
+        "chains": ((0, above), (2, below), (3, below)),
+        "older": ((0, everyone["older"]), (1, everyone["older"])),
+        "younger": ((2, everyone["younger"]), (3, everyone["younger"])),
     }
     tables = {"chains": chains, "older": older, "younger": younger}
     families = {kind: table["cluster"].to_numpy(dtype=np.int64) for kind, table in tables.items()}
-    return Generations(systems, people, families)
+    return Generations(systems, people, rows_of, families)
+
+
+def _places(pairs: pd.DataFrame, wanted: pd.DataFrame) -> Codes:
+    """Return the rows of ``pairs`` that hold each wanted parent and child."""
+    there = {pair: row for row, pair in enumerate(zip(pairs["parent"], pairs["child"], strict=True))}
+    return np.array([there[pair] for pair in zip(*(wanted[c] for c in wanted), strict=True)], dtype=np.int64)
 
 
 def chain_table(relations: pd.DataFrame, younger: pd.DataFrame | None = None) -> pd.DataFrame:
