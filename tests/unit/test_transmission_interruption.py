@@ -215,7 +215,10 @@ def test_without_arms_settings_or_classes_the_reason_stands_in_the_table():
     tables = study_tables()
     for change, reason in (
         (lambda s: {k: v for k, v in s.items() if k != "interruption"}, "names no arms"),
-        (lambda s: {**s, "interruption": {**s["interruption"], "labels": ["mother-child"]}}, "no parent in an arm has a class before"),
+        (
+            lambda s: {**s, "interruption": {**s["interruption"], "labels": ["mother-child"]}},
+            "no parent in an arm has a class before",
+        ),
     ):
         step = run_step(OWN, tables, settings=change(settings()), instruments={}, replicates=199)
         rows = [r for r in step.estimates if r.analysis == "interruption"]
