@@ -233,6 +233,8 @@ def blank_beside(name: str, table: pd.DataFrame, tables: pd.DataFrame) -> pd.Dat
         there = table[column].isin(outcomes) if column else pd.Series(len(outcomes) > 0, index=table.index)
         for column in columns:
             shown[column] = shown[column].mask(there)
+        if not columns:
+            shown = shown[~there].reset_index(drop=True)
     return shown
 
 
@@ -245,12 +247,13 @@ _BESIDE_PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]
 }
 _PROJECTED = ("share", "ci_low", "ci_high")
 _VALUES = ("estimate", "ci_low", "ci_high")
-# Table: the analysis whose small tables it is made from, the column of their outcome (all rows without one), and what is hidden.
+# Table: the analysis whose small tables it is made from, the column of their outcome (all rows without one), and the columns that
+# are hidden; whole rows without any.
 _BESIDE_OWN: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "gap_paths": (_GAP, "outcome", _VALUES),
-    "gap_sensitivity": (_GAP, "outcome", ("value", *_VALUES)),
+    "gap_sensitivity": (_GAP, "outcome", ()),
     "sample_effects": (_OF_SAMPLES[0], "system", ("weight",)),
-    "sample_influence": (_OF_SAMPLES[0], "system", (*_VALUES, "tau2", "i2", "hat", "rstudent", "cook_d")),
+    "sample_influence": (_OF_SAMPLES[0], "system", ()),
     "transmission_literature": (_OF_SAMPLES[0], "", ("pooled", "pooled_low", "pooled_high")),
 }
 
