@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ class Read:
 
     codes: Codes
     families: Codes
+
+    @cached_property
+    def n_families(self) -> int:
+        """Number of families."""
+        return len(np.unique(self.families))
 
 
 @dataclass(frozen=True)

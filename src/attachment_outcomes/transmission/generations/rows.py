@@ -60,7 +60,7 @@ class Way:
     @property
     def clustered(self) -> bool:
         """Whether a family gives several chains."""
-        return len(np.unique(self.chains.families)) < len(self.chains.families)
+        return self.chains.n_families < len(self.chains.families)
 
 
 def limits(drawn: Drawn, label: tuple[str, str], *, ci_level: float) -> Limits:
@@ -93,7 +93,7 @@ class _Rows:
         fixed: dict[str, Any] = {
             "analysis": ANALYSIS, "estimand": estimand, "estimate": value, "outcome": self.outcome, "definition": self.way.way,
             "primary": self.way.primary if primary is None else primary and self.way.primary, "ci_level": self.data.ci_level,
-            "n": float(len(part.codes)), "n_clusters": float(len(np.unique(part.families))), "method": method,
+            "n": float(len(part.codes)), "n_clusters": float(part.n_families), "method": method,
         }  # fmt: skip
         return Estimate(**{**fixed, **more})
 
@@ -118,7 +118,7 @@ class _Rows:
         if not len(events):
             empty = f"no chain has {group}" if group else "no chain"
             return self.row(estimand, math.nan, part=part, method="Wilson interval", group=group, unit="proportion", note=empty)
-        several = len(np.unique(families)) < len(families)
+        several = part.n_families < len(families)
         found = proportion(events, clusters=families if several else None, ci_level=self.data.ci_level)
         method = "Wilson interval on the effective n of families" if several else "Wilson interval"
         return self.row(
