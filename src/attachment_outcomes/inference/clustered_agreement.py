@@ -134,7 +134,7 @@ def balance(moves: Numbers, codes: Codes, *, drop_last: bool) -> Test:
     if q == 0:
         return Test(np.nan, 0.0, np.nan, "not defined: no unit changes class")
     if groups <= q:
-        return Test(np.nan, q, np.nan, f"not defined: {groups} clusters for {q} contrasts")
+        return Test(np.nan, q, np.nan, "not defined: no more clusters than contrasts")
     totals = np.column_stack([np.bincount(codes, weights=used[:, k], minlength=groups) for k in range(q)])
     spread = totals.T @ totals
     if np.linalg.matrix_rank(spread) < q:
