@@ -133,7 +133,8 @@ def _found(value: Any) -> str:
 
 
 def _words(values: Iterable[Any]) -> str:
-    return ", ".join(str(v) for v in values)
+    words = [str(v) for v in values]
+    return ("; " if any("," in word for word in words) else ", ").join(words)
 
 
 def _allowed(error: ValidationError) -> str:

@@ -191,7 +191,7 @@ TABLES: dict[str, Item] = {
     "rupture": Item(RUPTURES, "Ruptures and repairs by criterion", ("estimates",), _has("rupture")),
     "repair_outcome": Item(RUPTURES, "Repair and outcome", ("estimates",), _has("rupture", "outcome")),
     "next_session": Item(RUPTURES, "From session to session", ("estimates",), _has("rupture", "symptoms")),
-    "concordance": Item(TRANSMISSION, "Correspondence of classes", ("concordance", "estimates"), _has("transmission")),
+    "concordance": Item(TRANSMISSION, "Correspondence of classes", ("estimates",), _has("transmission")),
     "gap": Item(TRANSMISSION, "The transmission gap", ("estimates",), _has("transmission", "gap")),
     "generations": Item(
         TRANSMISSION, "Three generations", ("generation_chains", "estimates"), _asks("transmission", "generations")

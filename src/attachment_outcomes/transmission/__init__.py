@@ -22,6 +22,7 @@ __getattr__, __dir__ = entry_points(
         "read_samples": "attachment_outcomes.transmission.samples.tables",
         "sample_results": "attachment_outcomes.transmission.samples.tables",
         "transmission_gap": "attachment_outcomes.transmission.gap.estimation",
+        "Reliability": "attachment_outcomes.transmission.misclassification.reliability",
         "TransmissionData": "data",
         "unchanged_class": "attachment_outcomes.transmission.interruption.unchanged",
     },

@@ -63,15 +63,15 @@ def pairs(relations: pd.DataFrame, *, flow: Flow | None = None) -> pd.DataFrame:
             )
         )
     out = kept.rename(columns={"person_a": "parent", "person_b": "child"}).reset_index(drop=True)
-    _refuse_loops(out)
+    _refuse_loops(out, rows)
     out["cluster"] = _clusters(out)
     return out.reindex(columns=COLUMNS)
 
 
-def _refuse_loops(table: pd.DataFrame) -> None:
+def _refuse_loops(table: pd.DataFrame, rows: list[int]) -> None:
     """Take away, again and again, everybody who is no parent of anybody left; what remains runs in a loop."""
     codes, people = pd.factorize(pd.concat([table["parent"], table["child"]]))
-    parents, children = codes[: len(table)], codes[len(table) :]
+    parents, children, at = codes[: len(table)], codes[len(table) :], np.asarray(rows)
     while len(parents):
         is_parent = np.zeros(len(people), dtype=bool)
         is_parent[parents] = True
@@ -80,11 +80,12 @@ def _refuse_loops(table: pd.DataFrame) -> None:
             raise DataError(
                 problem(
                     "relations",
-                    f"generations run in a loop through {int(is_parent.sum())} people: somebody is their own ancestor.",
+                    f"generations run in a loop through {int(is_parent.sum())} people, in {rows_text(at.tolist())}: somebody is "
+                    "their own ancestor.",
                     hint="person_a is the parent and person_b the child in every row.",
                 )
             )
-        parents, children = parents[goes_on], children[goes_on]
+        parents, children, at = parents[goes_on], children[goes_on], at[goes_on]
 
 
 def _clusters(table: pd.DataFrame) -> np.ndarray:

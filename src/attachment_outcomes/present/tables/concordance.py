@@ -10,7 +10,7 @@ from attachment_outcomes.present.lookup import Row, rows_of
 from attachment_outcomes.present.tabulate import Table, estimand_name, estimate_table
 from attachment_outcomes.present.words import count
 
-NEEDS = ("concordance", "estimates")
+NEEDS = ("estimates",)
 SHORT = ["agreement", "chance_agreement", "kappa", "phi", "cramers_v", "odds_ratio", "interrupted"]
 ORDER = [
     "agreement",
@@ -51,6 +51,7 @@ SYMMETRY = {
 def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
     """Return agreement, chance agreement, kappa and the measures of association of each way."""
     rows = rows_of(tables["estimates"], analysis="concordance")
+    ways = list((settings.get("transmission") or {}).get("ways") or [])
     rows = [r for r in rows if r["estimand"] in (ORDER if r["primary"] else SHORT)]
     rows += [r for r in rows_of(tables["estimates"], analysis="transmission_correlation") if r["estimand"] == "correlation"]
     rows.sort(
@@ -58,16 +59,18 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
             str(r["analysis"]),
             str(r["outcome"]),
             not r["primary"],
+            ways.index(str(r["definition"])) if str(r["definition"]) in ways else len(ways),
             str(r["definition"]),
             ORDER.index(str(r["estimand"])),
             str(r["group"]),
         )
     )
-    table = tables["concordance"]
-    sizes = [
-        f"{system}, {way}: {'at least ' if part['n'].isna().any() else ''}{count(part['n'].sum())} pairs"
-        for (system, way), part in table.groupby(["system", "way"], sort=False)
-    ]
+    # The number of pairs is that of the estimates: cells of the table may be suppressed.
+    sizes = {
+        f"{r['outcome']}, {r['definition']}": f"{r['outcome']}, {r['definition']}: {count(r['n'])} pairs"
+        for r in rows
+        if r["estimand"] == "agreement"
+    }
     return estimate_table(
         rows,
         settings,
@@ -76,7 +79,7 @@ def build(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Table:
         group=lambda r: f"{r['outcome']}, {r['definition']}" + (" (primary)" if r["primary"] else ""),
         label=_label,
         notes=[
-            "; ".join(sizes),
+            "; ".join(sizes.values()),
             "Agreement by chance is what the two distributions of classes give if they have nothing to do with each other",
             "Odds, risks and their ratios are those of the child being in the second class, insecure (or disorganised)",
         ],
