@@ -4,7 +4,7 @@ Counts are whole numbers, and a coefficient that is not is often that of one tab
 or an odds ratio and the number of pairs, nine from Cramér's V or from the exact standard error of kappa. Of [[12, 8, 2],
 [9, 30, 7], [3, 14, 20]] with all but the diagonal hidden, 1,712,304 tables fit the counts shown, and two of them Cramér's V. Shares
 within rows, kappa and its limits to two decimals leave 323, with 106 different pairs of the two small cells; the residuals of the
-diagonal without their decimals leave 24 tables and 11 pairs.
+diagonal, rounded down, leave 24 tables and 11 pairs.
 
 Of two classes with a small cell nothing is shown. Of more classes, agreement and kappa are shown to two decimals, and nothing that
 tells margins or the fit of a model; nothing where the number of pairs that correspond gives a hidden cell back. Chains of
@@ -202,8 +202,8 @@ def blank_beside(name: str, table: pd.DataFrame, tables: pd.DataFrame) -> pd.Dat
     Returns
     -------
     DataFrame
-        Of two classes everything is hidden. Of more, kappa and agreement are shown to two decimals, residuals without their
-        decimals (toward 0, so that none seems larger), and expected counts and fits of log-linear models not at all: from them the
+        Of two classes everything is hidden. Of more, kappa and agreement are shown to two decimals, residuals rounded
+        down to whole numbers (a shade that begins at one stays what it is), and expected counts and fits of log-linear models not at all: from them the
         totals of rows and columns could be had.
     """
     shown = table.copy()
@@ -218,9 +218,7 @@ def blank_beside(name: str, table: pd.DataFrame, tables: pd.DataFrame) -> pd.Dat
                 if column not in kept:
                     shown[column] = shown[column].mask(own)
                 else:
-                    coarse = (
-                        shown[column].round(DECIMALS) if column in rounded else np.trunc(shown[column]) + 0.0
-                    )  # no negative zero
+                    coarse = shown[column].round(DECIMALS) if column in rounded else np.floor(shown[column])
                     shown[column] = shown[column].mask(own, coarse)
     elif name == "generation_projection":
         for of in (PAIRS, MANY_CHAINS):
@@ -238,7 +236,7 @@ def blank_beside(name: str, table: pd.DataFrame, tables: pd.DataFrame) -> pd.Dat
     return shown
 
 
-# Table: what is hidden, and of that what is shown of more than two classes: to two decimals, or without decimals.
+# Table: what is hidden, and of that what is shown of more than two classes: to two decimals, or rounded down.
 _BESIDE_PAIRS: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
     "loglinear": (("g2", "x2", "p_value", "bic"), (), ()),
     "corrected_sensitivity": (("kappa", "agreement"), ("kappa", "agreement"), ()),
