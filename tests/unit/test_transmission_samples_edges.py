@@ -87,6 +87,19 @@ def test_traits_of_samples_that_share_clusters_have_cluster_robust_errors():
     assert next(r for r in rows if r.definition == JOINT).note.startswith("12 samples in 6 clusters")
 
 
+def test_three_levels_with_shared_clusters_have_no_joint_test_and_do_not_count_in_holms():
+    ids = [f"s{i:02d}" for i in range(12)]
+    levels = pd.DataFrame({"sample_id": ids, "trait": "coding", "number": np.nan, "level": [c for c in "abcabc" for _ in "12"]})
+    years = pd.DataFrame({"sample_id": ids, "trait": "year", "number": np.arange(12.0) ** 2, "level": None})
+    found = effects(MANY, clusters=[f"c{i // 2}" for i in range(12)])
+    rows = moderators(found, pd.concat([levels, years]), ["coding", "year"], system="all")
+    tests = {r.group: r for r in rows if r.definition == JOINT}
+    assert math.isnan(tests["coding"].p_value)
+    assert "no joint test" in tests["coding"].note
+    assert "Holm over 1 traits" in tests["year"].note
+    assert "nan" not in tests["coding"].note
+
+
 def test_a_level_of_one_cluster_is_left_out_and_checks_say_that_clusters_are_shared():
     clusters = [f"c{i // 4}" for i in range(12)]
     found = effects(MANY, clusters=clusters)

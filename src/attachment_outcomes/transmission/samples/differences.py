@@ -84,9 +84,10 @@ def moderators(
     found = {trait: _one(effects, traits[traits["trait"] == trait], trait, system, interval, ci_level, line) for trait in asked}
     tests = [(trait, i) for trait, rows in found.items() for i, row in enumerate(rows) if row.definition == JOINT]
     adjusted = adjust_p_values([found[t][i].p_value for t, i in tests])
+    made = sum(not math.isnan(p) for p in adjusted)  # of three levels or more with shared clusters there is no test
     for (trait, i), p in zip(tests, adjusted, strict=True):
         row = found[trait][i]
-        raw = f"p unadjusted {row.p_value:.4g}; Holm over {len(tests)} traits"
+        raw = "" if math.isnan(p) else f"p unadjusted {row.p_value:.4g}; Holm over {made} traits"
         found[trait][i] = replace(row, p_value=float(p), note="; ".join(filter(None, [row.note, raw])))
     return [replace(row, primary=row.primary and primary) for rows in found.values() for row in rows]
 
