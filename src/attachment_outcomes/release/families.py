@@ -202,9 +202,9 @@ def blank_beside(name: str, table: pd.DataFrame, tables: pd.DataFrame) -> pd.Dat
     Returns
     -------
     DataFrame
-        Of two classes everything is hidden. Of more, kappa and agreement are shown to two decimals, residuals rounded
-        down to whole numbers (a shade that begins at one stays what it is), and expected counts and fits of log-linear models not at all: from them the
-        totals of rows and columns could be had.
+        Of two classes everything is hidden. Of more, kappa and agreement are shown to two decimals, residuals rounded down to
+        whole numbers (a shade that begins at one stays what it is), and expected counts and fits of log-linear models not at all:
+        from them the totals of rows and columns could be had. Influence and sensitivity lose their rows.
     """
     shown = table.copy()
     if name in _BESIDE_PAIRS:
