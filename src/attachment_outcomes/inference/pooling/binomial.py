@@ -221,7 +221,7 @@ def _sandwich(best: Fit, code: npt.NDArray[np.int64]) -> float:
 
 
 def _limit(data: Counts, best: Fit, side: float, z: float) -> float:
-    """Return where the profile likelihood of the mean has fallen by z² / 2; infinite if not before the sd is too far out to tell."""
+    """Return where the profile likelihood of the mean has fallen by z² / 2; infinite if not before the sd is too far out."""
 
     def there(mean: float) -> Fit:
         return at_mean(data, mean, best.sd) if len(data.x) > 1 else evaluate(data, mean, 0.0)

@@ -89,7 +89,7 @@ def egger(
         1/v and a variance that is multiplied, t on k − 2 degrees of freedom.
     predictor : (k,) array, optional
         Something else than the standard error. For proportions and odds ratios, whose errors depend on the effect, take
-        :math:`1/\sqrt n` (Peters et al.): with the standard error the test errs there.
+        :math:`1/\sqrt n` (Peters et al.): with the standard error the test errs far more there.
     method, ci_level
         Estimator of tau2, and confidence level of the limit.
 
