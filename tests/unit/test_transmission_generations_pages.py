@@ -20,7 +20,10 @@ SETTINGS: dict[str, Any] = {"ci_level": 0.95}
 
 @pytest.fixture
 def tables() -> dict[str, pd.DataFrame]:
-    read = {name: pd.read_csv(PAGES / f"{name}.csv") for name in ("generation_chains", "generation_projection")}
+    read = {
+        name: pd.read_csv(PAGES / f"{name}.csv")
+        for name in ("generation_chains", "generation_transitions", "generation_projection")
+    }
     return {**read, "estimates": read_estimates(str(PAGES / "estimates_generations.csv"))}
 
 
@@ -64,15 +67,27 @@ def test_suppressed_chains_are_one_grey_band(tables: dict[str, pd.DataFrame]) ->
     # The bars of a column and the grey band are as high as all chains.
     heights = [p.get_height() for p in flow.patches if isinstance(p, Rectangle)]
     assert sum(heights) == pytest.approx(3 * 0.84 + 0.16)
-    everything = chains.assign(n=float("nan"))
-    alone = generation_flow.draw({**tables, "generation_chains": everything}, SETTINGS)
-    assert len(alone.figure.axes) == 1
-    assert "8 kinds of chains are suppressed" in alone.caption
 
 
-def test_a_flow_without_the_chains_that_change_is_left_out(tables: dict[str, pd.DataFrame]) -> None:
+def test_chains_without_those_that_change_give_way_to_each_step(tables: dict[str, pd.DataFrame]) -> None:
     chains = tables["generation_chains"]
     few = chains.assign(n=chains["n"].astype(float).where(chains["grandparent_class"] == chains["parent_class"]))
+    drawing = generation_flow.draw({**tables, "generation_chains": few}, SETTINGS)
+    flow, _ = drawing.figure.axes
+    bars, bands = 2 * 4, 2 * 4
+    assert len(flow.patches) == bars + bands
+    assert "grandparent to parent, 90 pairs" in words(flow)
+    assert "28 (28 %)" in words(flow)
+    assert "Each step is drawn by itself, not the chains: all chains in which grandparent and parent differ" in drawing.caption
+    every = generation_flow.draw({**tables, "generation_chains": chains.assign(n=float("nan"))}, SETTINGS)
+    assert len(every.figure.axes) == 2
+    assert "all kinds of chains are suppressed" in every.caption
+
+
+def test_a_flow_of_which_no_step_can_be_shown_is_left_out(tables: dict[str, pd.DataFrame]) -> None:
+    chains, steps = tables["generation_chains"], tables["generation_transitions"]
+    few = chains.assign(n=chains["n"].astype(float).where(chains["grandparent_class"] == chains["parent_class"]))
+    tables = {**tables, "generation_transitions": steps.assign(n=steps["n"].astype(float).where(steps["n"] >= 16))}
     drawing = generation_flow.draw({**tables, "generation_chains": few}, SETTINGS)
     assert len(drawing.figure.axes) == 1
     assert "The flow is not drawn: all chains in which grandparent and parent differ are suppressed" in drawing.caption

@@ -149,7 +149,7 @@ FIGURES: dict[str, Item] = {
     "generation_flow": Item(
         TRANSMISSION,
         "Three generations",
-        ("generation_chains", "generation_projection", "estimates"),
+        ("generation_chains", "generation_transitions", "generation_projection", "estimates"),
         _asks("transmission", "generations"),
     ),
     "interruption": Item(TRANSMISSION, "Interruption by treatment", ("estimates",), _has("transmission", "interruption")),

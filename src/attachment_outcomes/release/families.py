@@ -23,16 +23,15 @@ import pandas as pd
 # What is made from the same pairs of classes.
 _OF_PAIRS = ("concordance", "transmission_corrected")
 _CHAINS = "three_generations"
-# What is made from three generations at once: with the tables of two of them, it gives the cells of the chain.
+# What is made from three generations at once: with the tables of two of them, it gives the cells of the chain. (The kappa given the
+# parent's class is made from tables of two generations alone.)
 _OF_CHAINS = (
     "all_alike",
     "persists",
     "markov",
     "markov_same_direction",
-    "conditional_kappa",
     "common_odds_ratio",
     "markov_given_error",
-    "conditional_kappa_beyond_error",
 )
 _ARMS = "interruption"
 # Of children of an arm's insecure parents: those whose parents' class changed and those whose did not.

@@ -16,7 +16,7 @@ from attachment_outcomes.present.lookup import one, records, told
 from attachment_outcomes.present.style import BLUE, GREY, INK, ORANGE, PALE, SKY, VERMILION, look, new_figure
 from attachment_outcomes.present.words import count, estimate_text, interval_text, p_value, percent, sentence
 
-NEEDS = ("generation_chains", "generation_projection", "estimates")
+NEEDS = ("generation_chains", "generation_transitions", "generation_projection", "estimates")
 PEOPLE = ("grandparent_class", "parent_class", "child_class")
 HEADS = ("Grandparents", "Parents", "Children")
 FILLS = {
@@ -39,7 +39,8 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     """Draw the chains of the primary way, if there are any, and below them the projection, if there is one.
 
     Chains whose kinds are suppressed are one grey band. Where nobody may know how many they are, or no change between
-    two generations is left to be shown, the flow is left out: it would show classes passed on without exception.
+    two generations is left to be shown, the chains are left out, as they would show classes passed on without exception: the
+    flow is then that of each step by itself, if none of its counts is suppressed.
 
     Raises
     ------
@@ -53,29 +54,36 @@ def draw(tables: dict[str, pd.DataFrame], settings: dict[str, Any]) -> Drawing:
     estimates = tables["estimates"]
     hidden = int(chains["n"].isna().sum())
     unseen = _unseen(chains, estimates, way) if hidden else 0.0
-    kept_back = _kept_back(chains, shown, unseen) if hidden and len(shown) else ""
+    kept_back = _kept_back(chains, shown, unseen) if hidden else ""
     if kept_back:
         shown = shown.iloc[:0]
     known = projected[projected["share"].notna()]
-    if shown.empty and known.empty:
+    steps = tables["generation_transitions"]
+    steps = steps[steps["way"] == way].reset_index(drop=True)
+    if not kept_back or steps["n"].isna().any() or not (steps.groupby("step")["n"].sum() > 0).all():
+        steps = steps.iloc[:0]
+    parts = [bool(len(shown) or len(steps)), bool(len(known))]
+    if not any(parts):
         if kept_back:
             raise NothingToDraw(f"generation_chains: {kept_back[0].lower()}{kept_back[1:]}, and nothing is projected")
         raise NothingToDraw("generation_chains: there is no chain of three generations to show, and nothing is projected")
-    parts = [bool(len(shown)), bool(len(known))]
     with look():
         figure = new_figure(4.3 * parts[0] + 4.0 * parts[1])
         ratios = [4.3, 3.4] if all(parts) else [1]
         axes = figure.subplots(sum(parts), 1, squeeze=False, height_ratios=ratios)[:, 0].tolist()
-        if parts[0]:
+        if len(steps):
+            _steps(axes[0], steps)
+        elif parts[0]:
             _flow(axes[0], chains, shown, unseen)
         if parts[1]:
             _projection(axes[-1], known)
     total = float(chains["n"].sum()) + (0.0 if np.isnan(unseen) else unseen)
     caption = sentence(
         f"{way}; n = {'at least ' if np.isnan(unseen) else ''}{count(total)} chains" if total else f"{way}; no chain",
-        f"{hidden} kinds of chains are suppressed as small counts; in grey, {count(unseen)} chains" if hidden and parts[0] else "",
-        f"{hidden} kinds of chains are suppressed as small counts" if hidden and not parts[0] and not kept_back else "",
-        kept_back,
+        f"{hidden} kinds of chains are suppressed as small counts; in grey, {count(unseen)} chains"
+        if hidden and len(shown)
+        else "",
+        kept_back.replace("The flow is not drawn", "Each step is drawn by itself, not the chains") if len(steps) else kept_back,
         *_tests(estimates, way, settings),
         *_told(estimates, way, settings),
         "Projections take transmission to be first-order and to stay as it is, and a child's class to stand for that as a parent"
@@ -100,6 +108,8 @@ def _unseen(chains: pd.DataFrame, estimates: pd.DataFrame, way: str) -> float:
 
 def _kept_back(chains: pd.DataFrame, shown: pd.DataFrame, unseen: float) -> str:
     """Return why a flow with suppressed kinds of chains would mislead, if it would."""
+    if shown.empty:
+        return "The flow is not drawn: all kinds of chains are suppressed, as small counts or as counts that give them back"
     if not unseen > 0:
         return "The flow is not drawn: some chains are suppressed as small counts, and how many is not told"
     ranks = np.array([_ranks(chains, row) for _, row in shown.iterrows()])
@@ -198,6 +208,57 @@ def _flow(ax: Axes, chains: pd.DataFrame, shown: pd.DataFrame, unseen: float) ->
     ax.set(xlim=(-0.42, 2 * STEP + 0.42), ylim=(-(1 + GAP * spaces) - 0.01, 0.01))
     for i, head in enumerate(HEADS):
         ax.text(i * STEP, 1.02, head, ha="center", va="bottom", fontweight="bold", transform=ax.get_xaxis_transform())
+    ax.axis("off")
+
+
+def _steps(ax: Axes, steps: pd.DataFrame) -> None:
+    """Draw each step by itself: bars of the classes on both sides, and a band a cell of its table."""
+    spaces = 0
+    for place, (step, part) in enumerate(steps.groupby("step", sort=False)):
+        total = float(part["n"].sum())
+        x0, x1 = place * (STEP + APART), place * (STEP + APART) + STEP
+        order = [list(dict.fromkeys(part[column])) for column in ("from_class", "to_class")]
+        spaces = max(spaces, *(len(names) - 1 for names in order))
+        tops = []
+        for side, (column, names) in enumerate(zip(("from_class", "to_class"), order, strict=True)):
+            top, starts = 0.0, {}
+            outside = (side == 0) == (place == 0)
+            for name in names:
+                n = float(part.loc[part[column] == name, "n"].sum())
+                colour, hatch = _fill(name, names)
+                left = (x0, x1)[side] - NODE / 2
+                look_of: dict[str, Any] = {"facecolor": colour, "hatch": hatch, "edgecolor": INK, "linewidth": 0.7}
+                ax.add_patch(Rectangle((left, top - n / total), NODE, n / total, zorder=3, **look_of))
+                starts[name] = top
+                if n and outside:
+                    x, ha = ((x0 - NODE, "right"), (x1 + NODE, "left"))[side]
+                    text = f"{name}\n{count(n)} ({percent(n / total)})"
+                    ax.text(x, top - n / total / 2, text, ha=ha, va="center", linespacing=1.15, fontsize=8.5)
+                top -= n / total + GAP
+            tops.append(starts)
+        for row in records(part):
+            height = float(row["n"]) / total
+            ends = tops[0][row["from_class"]], tops[1][row["to_class"]]
+            tops[0][row["from_class"]] -= height
+            tops[1][row["to_class"]] -= height
+            colour, _ = _fill(row["from_class"], order[0])
+            alike = order[0].index(row["from_class"]) == order[1].index(row["to_class"])
+            _band(ax, (x0 + NODE / 2, x1 - NODE / 2), ends, height, colour, alike=alike)
+            if height >= LEAST_LABELLED:
+                box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.8}
+                ax.text(
+                    x0 + 0.16, ends[0] - height / 2, f"{count(row['n'])} ({percent(height)})", fontsize=7.5, va="center", bbox=box
+                )
+        ax.text(
+            (x0 + x1) / 2,
+            1.02,
+            f"{step}, {count(total)} pairs",
+            ha="center",
+            va="bottom",
+            fontweight="bold",
+            transform=ax.get_xaxis_transform(),
+        )
+    ax.set(xlim=(-0.42, 2 * STEP + APART + 0.42), ylim=(-(1 + GAP * spaces) - 0.01, 0.01))
     ax.axis("off")
 
 
