@@ -381,7 +381,7 @@ def test_an_unknown_part_and_an_unknown_row_are_refused(root: Path, capsys: pyte
     main = runpy.run_path(str(root / "scripts" / "bench.py"), run_name="bench")["main"]
     with pytest.raises(SystemExit, match="2"):
         main(["speed"])
-    assert "no part 'speed'; there are: pipeline, models, change, ruptures." in capsys.readouterr().err
+    assert "no part 'speed'; there are: pipeline, models, change, transmission, ruptures." in capsys.readouterr().err
     with pytest.raises(SystemExit, match="--only: there are two_level-balanced-200, "):
         main(["models", "--only", "four_level-*"])
 
