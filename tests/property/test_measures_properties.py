@@ -167,9 +167,11 @@ def test_everyone_has_a_class_or_a_reason_and_the_ways_agree(codes: list[str | N
         labels, excluded = classes(frame, system="AAI", way=way)
         assert labels.isna().sum() == sum(excluded.values())
         read[way] = labels
-    four, three, two, forced = (read[w] for w in WAYS)
+    four, three, two, forced, disorganised = (read[w] for w in WAYS)
     known = four.notna()
     assert ((four[known] == "F") == (two[known] == "secure")).all()
+    assert (known == disorganised.notna()).all()
+    assert ((four[known] == "U") == (disorganised[known] == "unresolved or disorganised")).all()
     known = three.notna()
     assert ((three[known] == "F") == (forced[known] == "secure")).all()
     both = four.notna() & three.notna() & (four != "U")
